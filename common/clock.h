@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* clock.h - CLOCK_MONOTONIC in the units this project uses */
+#ifndef XLC_CLOCK_H
+#define XLC_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* Microseconds of CLOCK_MONOTONIC. Pure code never calls this: it is given
+ * the time as a parameter. */
+static inline uint64_t clock_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static inline uint64_t clock_ms(void)
+{
+    return clock_us() / 1000u;
+}
+
+#endif

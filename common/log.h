@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * log.h - Where a process of this project says what it does
+ *
+ * One sink a process, chosen once at its start: standard error, or a file
+ * (the receiver, which outlives its ssh session). Lines carry the wall clock
+ * to the millisecond, the level and the process's role. errno is preserved.
+ * Thread-safe: a line is one write().
+ */
+#ifndef XLC_LOG_H
+#define XLC_LOG_H
+
+#include <stdbool.h>
+
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+};
+
+/**
+ * log_init() - choose the sink
+ * @role: short name in each line, e.g. "remus"; must outlive the process
+ * @path: a file to append to (created 0600), or NULL for standard error
+ * @level: the most talkative level that is written
+ *
+ * Return: 0, or a negative errno if @path can't be opened
+ */
+int log_init(const char *role, const char *path, enum log_level level);
+
+/* The most talkative level that is written. */
+enum log_level log_level_now(void);
+
+/* The role alone changes, as a fork does. */
+void log_role(const char *role);
+
+/* The sink's file descriptor, for a child's standard error. */
+int log_fd(void);
+
+void log_at(enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_at(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...)  log_at(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/**
+ * log_xtl() - a xentoollog logger that writes into this log
+ *
+ * Xen's own debug and progress chatter goes to the debug level.
+ *
+ * Return: a logger that lives as long as the process; NULL without memory
+ */
+struct xentoollog_logger *log_xtl(void);
+
+/* The same, with errors too at the debug level. */
+struct xentoollog_logger *log_xtl_debug(void);
+
+#endif
