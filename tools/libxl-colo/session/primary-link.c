@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* primary-link.c - The primary's connections: boot, dial, beat, dispatch */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gnutls/crypto.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "host.h"
+#include "log.h"
+#include "primary.h"
+
+/* The other side checks and prepares a lot between CONFIG and READY. */
+#define BOOT_MS 30000u
+
+/* ----- boot ----- */
+
+static int say_hello(struct primary *p, struct boot *b, struct xlc_error *err)
+{
+    struct proto_msg m = { .hdr.type = PROTO_HELLO };
+    struct proto_hello *h = &m.u.hello;
+    int r;
+
+    h->version = PROTO_VERSION;
+    h->version_min = PROTO_VERSION_MIN;
+    h->caps = p->o->plaintext ? PROTO_CAP_PLAINTEXT : 0;
+    memcpy(h->uuid, p->guest.uuid_raw, sizeof(h->uuid));
+    memcpy(h->session, p->secret.session, sizeof(h->session));
+    memcpy(h->key, p->secret.key, sizeof(h->key));
+    h->generation = p->rec.generation;
+    h->role = PROTO_ROLE_PRIMARY;
+    h->heartbeat_ms = p->o->heartbeat_ms;
+    h->limit_ms = p->o->limit_ms;
+    h->port = p->o->port;
+    snprintf(h->name, sizeof(h->name), "%s", p->guest.name);
+    r = host_xen_version(p->ctx, &h->xen_major, &h->xen_minor, err);
+    if (!r) r = boot_send(b, &m, err);
+    gnutls_memset(&m, 0, sizeof(m));
+    return r;
+}
+
+static int check_reply(struct primary *p, const struct proto_hello_reply *h,
+                       struct xlc_error *err)
+{
+    uint16_t major, minor;
+    int r = host_xen_version(p->ctx, &major, &minor, err);
+
+    if (r) return r;
+    if (h->version < PROTO_VERSION_MIN || h->version > PROTO_VERSION)
+        return xlc_error_set(err, -EPROTO, "the other host speaks version %u "
+                             "of the protocol, this one %u", h->version,
+                             PROTO_VERSION);
+    if (memcmp(h->session, p->secret.session, sizeof(h->session)))
+        return xlc_error_set(err, -EPROTO, "the other host answers another "
+                             "session");
+    if (h->xen_major != major || h->xen_minor != minor)
+        return xlc_error_set(err, -EPERM, "the other host runs Xen %u.%u, "
+                             "this one %u.%u: they must be equal",
+                             h->xen_major, h->xen_minor, major, minor);
+    if (h->generation > p->rec.generation)
+        return xlc_error_set(err, -ESTALE, "the other host knows a newer "
+                             "copy of the guest (generation %llu, this one "
+                             "is %llu): it took over once; look there first",
+                             (unsigned long long)h->generation,
+                             (unsigned long long)p->rec.generation);
+    p->caps = h->caps;
+    if (p->o->plaintext && !(h->caps & PROTO_CAP_PLAINTEXT))
+        return xlc_error_set(err, -EPERM, "the other host does not do "
+                             "--plaintext");
+    return 0;
+}
+
+static void add_address(struct primary *p, const char *addr)
+{
+    for (unsigned int i = 0; i < p->naddr; i++)
+        if (!strcmp(p->addr[i], addr)) return;
+    if (p->naddr < PRIMARY_PATHS && strlen(addr) < SHARED_ADDR_MAX)
+        snprintf(p->addr[p->naddr++], SHARED_ADDR_MAX, "%s", addr);
+}
+
+/* --peer first, then the address that ssh used (RULES A2). */
+static void choose_addresses(struct primary *p,
+                             const struct proto_hello_reply *h)
+{
+    const char *at = strrchr(p->o->host, '@');
+
+    for (unsigned int i = 0; i < p->o->npeers; i++)
+        add_address(p, p->o->peers[i]);
+    if (h->addr[0]) add_address(p, h->addr);
+    else if (!p->naddr) add_address(p, at ? at + 1 : p->o->host);
+    p->port = h->port;
+}
+
+static int converse(struct primary *p, struct boot *b, struct xlc_error *err)
+{
+    struct proto_msg reply, m = { .hdr.type = PROTO_CONFIG };
+    CLEANUP_FREE uint8_t *buf = NULL, *buf2 = NULL;
+    uint64_t deadline = clock_ms() + BOOT_MS;
+    int r;
+
+    r = say_hello(p, b, err);
+    if (!r) r = boot_recv(b, &reply, &buf, deadline, err);
+    if (r) return r;
+    if (reply.hdr.type != PROTO_HELLO_REPLY)
+        return xlc_error_set(err, -EPROTO, "the other host answers %s to "
+                             "HELLO", proto_type_name(reply.hdr.type));
+    r = check_reply(p, &reply.u.hello_reply, err);
+    if (r) return r;
+    choose_addresses(p, &reply.u.hello_reply);
+
+    m.u.data = (const uint8_t *)p->json;
+    m.hdr.length = (uint32_t)strlen(p->json);
+    r = boot_send(b, &m, err);
+    if (!r) r = boot_recv(b, &m, &buf2, deadline, err);
+    if (!r && m.hdr.type != PROTO_READY)
+        r = xlc_error_set(err, -EPROTO, "the other host answers %s to "
+                          "CONFIG", proto_type_name(m.hdr.type));
+    return r;
+}
+
+/* ----- dial ----- */
+
+static int dial(struct primary *p, unsigned int i, uint8_t channel,
+                struct conn **c_r, struct xlc_error *err)
+{
+    uint64_t deadline = clock_ms() + CONN_ATTACH_MS;
+    int fd = conn_dial(p->addr[i], p->port, err), r;
+
+    if (fd < 0) return fd;
+    r = conn_client(c_r, fd, &p->secret, channel, (uint8_t)i, 1, err);
+    if (r) return r;
+    r = conn_wait_ready(*c_r, deadline, err);
+    if (r) {
+        conn_free(steal_ptr(c_r));
+        xlc_error_wrap(err, "%s port %u", p->addr[i], p->port);
+    }
+    return r;
+}
+
+static int dial_all(struct primary *p, struct xlc_error *err)
+{
+    int r;
+
+    for (unsigned int i = 0; i < p->naddr; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        r = dial(p, i, PROTO_CH_CTRL, &p->ctrl[i], i ? &e : err);
+        if (r && !i) return r;
+        if (r) log_warn("%s; going on without this path", e.msg);
+    }
+    r = dial(p, 0, PROTO_CH_DATA, &p->data, err);
+    return r ? r : conn_blocking(p->data, err);
+}
+
+/* What the guard needs to make a connection of its own. */
+static void tell_guard(struct primary *p)
+{
+    struct shared *sh = p->sh;
+
+    sh->secret = p->secret;
+    snprintf(sh->addr, sizeof(sh->addr), "%s", p->addr[0]);
+    sh->port = p->port;
+    sh->path = 0;
+    sh->heartbeat_ms = p->o->heartbeat_ms;
+    sh->limit_ms = p->o->limit_ms;
+    sh->linked = true;
+}
+
+int primary_boot(struct primary *p, struct xlc_error *err)
+{
+    struct boot *b = &p->boot;
+    int r;
+
+    p->secret.plaintext = p->o->plaintext;
+    if (gnutls_rnd(GNUTLS_RND_KEY, p->secret.key, PROTO_KEY_LEN) ||
+        gnutls_rnd(GNUTLS_RND_NONCE, p->secret.session, PROTO_SESSION_LEN))
+        return xlc_error_set(err, -EIO, "no random numbers from GnuTLS");
+    r = boot_spawn(b, p->o->ssh, p->o->host, p->o->verbose, err);
+    return r ? r : converse(p, b, err);
+}
+
+/* From here on the other side counts our silence: nothing that takes long
+ * may come between this and the loop. */
+int primary_dial(struct primary *p, struct xlc_error *err)
+{
+    int r = dial_all(p, err);
+
+    boot_close(&p->boot);
+    if (r) return r;
+    paths_init(&p->paths, p->o->limit_ms, clock_ms());
+    tell_guard(p);
+    if (p->o->plaintext)
+        log_warn("%s: --plaintext: the guest's memory crosses the network "
+                 "unencrypted", p->rec.name);
+    log_warn("%s: there is no arbiter: if ALL paths between the hosts are "
+             "cut while both live, both will run the guest", p->rec.name);
+    return 0;
+}
+
+void primary_unlink(struct primary *p)
+{
+    boot_close(&p->boot);
+    for (unsigned int i = 0; i < p->naddr; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (p->ctrl[i]) conn_io(p->ctrl[i], &e); /* a last word, if any */
+        conn_free(steal_ptr(&p->ctrl[i]));
+    }
+    conn_free(steal_ptr(&p->data));
+}
+
+/* ----- frames ----- */
+
+static void lose_path(struct primary *p, unsigned int i, const char *why)
+{
+    log_warn("%s: path %s: %s", p->rec.name, p->addr[i], why);
+    conn_free(steal_ptr(&p->ctrl[i]));
+}
+
+static void send_on(struct primary *p, unsigned int i,
+                    const struct proto_msg *m)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (!p->ctrl[i]) return;
+    if (conn_send(p->ctrl[i], m) == -EAGAIN) return; /* it does not read */
+    if (conn_io(p->ctrl[i], &e)) {
+        /* What it said before the end is still to be read: primary_read()
+         * sees the same error after that. */
+        log_debug("%s: path %s: %s", p->rec.name, p->addr[i], e.msg);
+    }
+}
+
+static void heartbeat_msg(struct primary *p, struct proto_msg *m,
+                          uint64_t now_ms)
+{
+    struct proto_heartbeat *h = &m->u.heartbeat;
+
+    *m = (struct proto_msg){ .hdr.type = PROTO_HEARTBEAT };
+    h->seq = ++p->heartbeat_seq;
+    LOCK_SCOPE(&p->lock);
+    h->accepted = p->m.acked;
+    h->applied = p->m.acked;
+    h->idle_ms = (uint32_t)(now_ms - p->moved_ms);
+    if (p->suspended_since_ms && now_ms > p->suspended_since_ms)
+        h->suspended_ms = (uint32_t)(now_ms - p->suspended_since_ms);
+    h->state = (uint8_t)p->m.state;
+}
+
+void primary_heartbeat(struct primary *p, uint64_t now_ms)
+{
+    struct proto_msg m;
+
+    if (now_ms < p->next_beat_ms) return;
+    p->next_beat_ms = now_ms + p->o->heartbeat_ms;
+    heartbeat_msg(p, &m, now_ms);
+    for (unsigned int i = 0; i < p->naddr; i++)
+        send_on(p, i, &m);
+    pthread_mutex_lock(&p->lock);
+    p->said = 0; /* what stands is said again */
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Decisions go out at once on every path, and again with each heartbeat
+ * for as long as they stand. */
+void primary_say(struct primary *p)
+{
+    static const struct {
+        unsigned int bit;
+        uint16_t type;
+    } says[] = {
+        { PRIM_DO_SEND_DROP, PROTO_DROP },
+        { PRIM_DO_SEND_END, PROTO_END },
+        { PRIM_DO_SEND_YOURS, PROTO_YOURS },
+        { PRIM_DO_SEND_NOSWAP, PROTO_SWAP_REFUSED },
+    };
+    struct proto_msg m = { .hdr.type = 0 };
+    unsigned int due;
+
+    pthread_mutex_lock(&p->lock);
+    due = p->say & ~p->said;
+    p->say &= ~(unsigned int)PRIM_DO_SEND_NOSWAP; /* once is enough */
+    p->said = p->say;
+    m.hdr.epoch = p->m.acked;
+    m.u.verdict.reason = p->m.why;
+    m.u.verdict.generation = p->rec.generation;
+    pthread_mutex_unlock(&p->lock);
+    for (unsigned int k = 0; k < sizeof(says) / sizeof(says[0]); k++) {
+        if (!(due & says[k].bit)) continue;
+        m.hdr.type = says[k].type;
+        for (unsigned int i = 0; i < p->naddr; i++)
+            send_on(p, i, &m);
+    }
+}
+
+static void remember_text(struct primary *p, const struct proto_msg *m)
+{
+    if (!m->u.verdict.text[0]) return;
+    snprintf(p->peer_text, sizeof(p->peer_text), "%s", m->u.verdict.text);
+    log_warn("%s: the other host says: %s", p->rec.name, p->peer_text);
+}
+
+static void dispatch(struct primary *p, const struct proto_msg *m)
+{
+    switch (m->hdr.type) {
+    case PROTO_HEARTBEAT:
+        p->peer_beat = m->u.heartbeat;
+        break;
+    case PROTO_ACK:
+        primary_event(p, PRIM_EV_ACK, m->hdr.epoch);
+        break;
+    case PROTO_DROPPED:
+        primary_event(p, PRIM_EV_DROPPED, 0);
+        break;
+    case PROTO_ENDED:
+        primary_event(p, PRIM_EV_ENDED, 0);
+        break;
+    case PROTO_FAILED:
+        remember_text(p, m);
+        primary_event(p, PRIM_EV_FAILED, 0);
+        break;
+    case PROTO_SWAP:
+        primary_event(p, PRIM_EV_SWAP, 0);
+        break;
+    case PROTO_PROMOTED:
+        remember_text(p, m);
+        if (m->u.verdict.generation > p->rec.generation)
+            p->rec.generation = m->u.verdict.generation;
+        primary_event(p, PRIM_EV_PROMOTED, 0);
+        break;
+    default:
+        log_warn("%s: the other host sent %s, which it may not", p->rec.name,
+                 proto_type_name(m->hdr.type));
+        primary_event(p, PRIM_EV_LINK_ERROR, 0);
+    }
+}
+
+void primary_read(struct primary *p, unsigned int i, uint64_t now_ms)
+{
+    struct xlc_error e = XLC_ERROR_INIT, e2 = XLC_ERROR_INIT;
+    struct proto_msg m;
+    int io = conn_io(p->ctrl[i], &e), r;
+
+    while ((r = conn_recv(p->ctrl[i], &m, &e2)) > 0) {
+        paths_heard(&p->paths, i, now_ms);
+        dispatch(p, &m);
+    }
+    if (r < 0) {
+        lose_path(p, i, e2.msg);
+        primary_event(p, PRIM_EV_LINK_ERROR, 0);
+    } else if (io) {
+        lose_path(p, i, e.msg);
+    }
+}

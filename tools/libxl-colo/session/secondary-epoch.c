@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * secondary-epoch.c - The secondary's data thread: epochs in, checked, applied
+ *
+ * Theory of operation
+ * -------------------
+ * The first epoch is far too big to keep: its octets go to the restore as
+ * they come (libxc applies the first one as it reads, which is fine, for
+ * nothing is promised yet). Each later one is kept in memory until its END
+ * has come and size, hash and records are right. Then the machine decides,
+ * under its lock, whether it still counts; only an accepted epoch reaches the
+ * restore. While it is applied the next one waits in the socket.
+ *
+ * Memory for an epoch grows in chunks that are kept for the next one. An
+ * epoch larger than the guest could ever dirty ends the session.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+#include "secondary.h"
+
+#define CHUNK PROTO_DATA_MAX
+
+/* A guest's pages, headers and machine state, with room to spare. */
+#define EPOCH_MAX_FACTOR 2
+
+struct chunk {
+    struct chunk *next;
+    size_t len;
+    uint8_t data[CHUNK];
+};
+
+/**
+ * struct intake - of the data thread alone
+ * @rec: where in libxc's stream we are
+ * @hash, @bytes: of the epoch that arrives
+ * @epoch: its number; 0 between two epochs
+ * @flags: PROTO_EPOCH_*
+ * @head, @tail: what is kept of it; @spare: chunks for later
+ */
+struct intake {
+    struct secondary *s;
+    struct records rec;
+    XXH3_state_t *hash;
+    uint64_t bytes, epoch, last, max;
+    uint32_t flags;
+    struct chunk *head, *tail, *spare;
+};
+
+static void forget(struct intake *in)
+{
+    struct chunk *c;
+
+    while ((c = in->head)) {
+        in->head = c->next;
+        c->next = in->spare;
+        in->spare = c;
+    }
+    in->tail = NULL;
+    in->epoch = 0;
+}
+
+/* Keep @len octets. */
+static int keep(struct intake *in, const uint8_t *data, size_t len,
+                struct xlc_error *err)
+{
+    while (len) {
+        struct chunk *c = in->tail;
+        size_t n;
+
+        if (!c || c->len == CHUNK) {
+            c = in->spare;
+            if (c) in->spare = c->next;
+            else c = malloc(sizeof(*c));
+            if (!c)
+                return xlc_error_set(err, -ENOMEM, "no memory on this host "
+                                     "for an epoch");
+            c->next = NULL;
+            c->len = 0;
+            if (in->tail) in->tail->next = c;
+            else in->head = c;
+            in->tail = c;
+        }
+        n = CHUNK - c->len < len ? CHUNK - c->len : len;
+        memcpy(c->data + c->len, data, n);
+        c->len += n;
+        data += n;
+        len -= n;
+    }
+    return 0;
+}
+
+static int on_begin(struct intake *in, const struct proto_msg *m,
+                    struct xlc_error *err)
+{
+    bool stream = m->u.epoch_flags & PROTO_EPOCH_STREAM;
+
+    if (in->epoch || m->hdr.epoch != in->last + 1 ||
+        stream != (m->hdr.epoch == 1))
+        return xlc_error_set(err, -EPROTO, "epoch %llu begins where %llu "
+                             "belongs", (unsigned long long)m->hdr.epoch,
+                             (unsigned long long)in->last + 1);
+    in->epoch = m->hdr.epoch;
+    in->flags = m->u.epoch_flags;
+    in->bytes = 0;
+    XXH3_64bits_reset(in->hash);
+    return 0;
+}
+
+static int on_data(struct intake *in, const struct proto_msg *m,
+                   struct xlc_error *err)
+{
+    int r;
+
+    if (!in->epoch || m->hdr.epoch != in->epoch)
+        return xlc_error_set(err, -EPROTO, "data of epoch %llu inside %llu",
+                             (unsigned long long)m->hdr.epoch,
+                             (unsigned long long)in->epoch);
+    in->bytes += m->hdr.length;
+    if (!(in->flags & PROTO_EPOCH_STREAM) && in->bytes > in->max)
+        return xlc_error_set(err, -EPROTO, "epoch %llu has more octets than "
+                             "the guest has memory",
+                             (unsigned long long)in->epoch);
+    XXH3_64bits_update(in->hash, m->u.data, m->hdr.length);
+    r = records_feed(&in->rec, m->u.data, m->hdr.length, err);
+    if (r) return r;
+    if (in->flags & PROTO_EPOCH_STREAM)
+        return restore_write(in->s->restore, m->u.data, m->hdr.length, err);
+    return keep(in, m->u.data, m->hdr.length, err);
+}
+
+static int check_whole(struct intake *in, const struct proto_msg *m,
+                       struct xlc_error *err)
+{
+    const struct proto_epoch_end *e = &m->u.epoch_end;
+
+    if (!in->epoch || m->hdr.epoch != in->epoch)
+        return xlc_error_set(err, -EPROTO, "the end of epoch %llu inside "
+                             "%llu", (unsigned long long)m->hdr.epoch,
+                             (unsigned long long)in->epoch);
+    if (e->bytes != in->bytes || e->hash != XXH3_64bits_digest(in->hash))
+        return xlc_error_set(err, -EPROTO, "epoch %llu arrived damaged",
+                             (unsigned long long)in->epoch);
+    if (!in->rec.complete || in->rec.tsc_have != RECORDS_TSC_LEN)
+        return xlc_error_set(err, -EPROTO, "epoch %llu is no whole "
+                             "checkpoint", (unsigned long long)in->epoch);
+    return 0;
+}
+
+/* Give the accepted epoch to the restore and wait until it is applied. */
+static int apply(struct intake *in, struct xlc_error *err)
+{
+    struct restore *r = in->s->restore;
+    int rc = 0;
+
+    for (struct chunk *c = in->head; c && !rc; c = c->next)
+        rc = restore_write(r, c->data, c->len, err);
+    if (!rc) rc = restore_epoch(r, in->rec.tsc, in->rec.tsc_have, err);
+    return rc;
+}
+
+static int on_end(struct intake *in, const struct proto_msg *m,
+                  struct xlc_error *err)
+{
+    struct secondary *s = in->s;
+    bool final = in->flags & PROTO_EPOCH_FINAL;
+    uint64_t n = in->epoch, begun;
+    bool counts;
+    int r = check_whole(in, m, err);
+
+    if (r) return r;
+    pthread_mutex_lock(&s->lock);
+    s->epoch_bytes = in->bytes;
+    s->pages = in->rec.pages;
+    s->bytes_total += in->bytes;
+    s->epochs++;
+    s->moved_ms = clock_ms();
+    pthread_mutex_unlock(&s->lock);
+    secondary_event(s, final ? SEC_EV_WHOLE_FINAL : SEC_EV_WHOLE, n);
+    pthread_mutex_lock(&s->lock);
+    counts = s->m.accepted == n || (n == 1 && s->m.waiting == 1);
+    pthread_mutex_unlock(&s->lock);
+    /* Too late, or refused: it is as if it had never come. */
+    if (!counts) return -ECANCELED;
+    begun = clock_us();
+    r = apply(in, err);
+    if (r) return r;
+    pthread_mutex_lock(&s->lock);
+    s->apply_us = clock_us() - begun;
+    pthread_mutex_unlock(&s->lock);
+    in->last = n;
+    forget(in);
+    records_next_epoch(&in->rec);
+    secondary_event(s, SEC_EV_APPLIED, n);
+    return 0;
+}
+
+static int one_frame(struct intake *in, uint8_t *buf, struct xlc_error *err)
+{
+    struct proto_msg m;
+    int r = conn_read(in->s->data, &m, buf, err);
+
+    if (r) return r;
+    switch (m.hdr.type) {
+    case PROTO_EPOCH_BEGIN:
+        return on_begin(in, &m, err);
+    case PROTO_DATA:
+        return on_data(in, &m, err);
+    case PROTO_EPOCH_END:
+        return on_end(in, &m, err);
+    default:
+        return xlc_error_set(err, -EPROTO, "%s on the data connection",
+                             proto_type_name(m.hdr.type));
+    }
+}
+
+/* The thread ended with @r. A broken connection decides nothing: silence
+ * does, or the primary's word. What is wrong with the data, or with this
+ * host, ends the copy. */
+static void report(struct secondary *s, int r, const struct xlc_error *err)
+{
+    if (r == -ECANCELED) return;
+    if (r == -ECONNRESET || r == -EPIPE) {
+        log_info("%s: data: %s", s->rec.name, err->msg);
+        return;
+    }
+    log_error("%s: data: %s", s->rec.name, err->msg);
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->note, sizeof(s->note), "%.*s", (int)sizeof(s->note) - 1,
+             err->msg);
+    pthread_mutex_unlock(&s->lock);
+    secondary_event(s, SEC_EV_VIOLATION, 0);
+}
+
+static void *data_thread(void *opaque)
+{
+    CLEANUP_FREE uint8_t *buf = malloc(PROTO_DATA_MAX);
+    struct secondary *s = opaque;
+    struct intake in = { .s = s, .hash = XXH3_createState() };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct chunk *c;
+    int r = 0;
+
+    records_init(&in.rec);
+    in.max = restore_memory(s->restore) * EPOCH_MAX_FACTOR + (64u << 20);
+    if (!buf || !in.hash) r = xlc_error_set(&err, -ENOMEM, "no memory");
+    while (!r)
+        r = one_frame(&in, buf, &err);
+    report(s, r, &err);
+    forget(&in);
+    while ((c = in.spare)) {
+        in.spare = c->next;
+        free(c);
+    }
+    XXH3_freeState(in.hash);
+    return NULL;
+}
+
+int secondary_start_data(struct secondary *s, struct xlc_error *err)
+{
+    int r = conn_blocking(s->data, err);
+
+    if (r) return r;
+    r = pthread_create(&s->data_thread, NULL, data_thread, s);
+    if (r)
+        return xlc_error_set(err, -r, "pthread_create: %s", strerror(r));
+    s->data_running = true;
+    return 0;
+}

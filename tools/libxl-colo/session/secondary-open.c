@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * secondary-open.c - The secondary's work thread: run the copy, or drop it
+ *
+ * Taking over, in this order: what was accepted is applied to its end; the
+ * pipe is closed and libxl makes a paused domain of it; the record is made
+ * durable with the next generation; disks and vifs are added; the guest is
+ * let go. From the second step on the copy may be the last one, so nothing
+ * here destroys it: a step that fails is tried again until it works or the
+ * administrator destroys the domain.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+#include "secondary.h"
+
+#define RETRY_S 2
+
+/* No more data; an epoch that is being applied is applied to its end. */
+static void end_data(struct secondary *s)
+{
+    if (!s->data_running) return;
+    conn_shutdown(s->data);
+    pthread_join(s->data_thread, NULL);
+    s->data_running = false;
+}
+
+static void throw_away(struct secondary *s)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    /* The restore first: the data thread may be writing to it. */
+    if (s->data_running) conn_shutdown(s->data);
+    if (restore_abort(s->restore, &e)) log_error("%s: %s", s->rec.name, e.msg);
+    else s->sh->building = false;
+    end_data(s);
+}
+
+static void note(struct secondary *s, const struct xlc_error *e)
+{
+    LOCK_SCOPE(&s->lock);
+    snprintf(s->note, sizeof(s->note), "%.*s", (int)sizeof(s->note) - 1,
+             e->msg);
+}
+
+/* Try @step until it works. */
+static void insist(struct secondary *s,
+                   int (*step)(struct restore *, struct xlc_error *))
+{
+    const struct timespec nap = { RETRY_S, 0 };
+
+    for (;;) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (!step(s->restore, &e)) return;
+        note(s, &e);
+        log_error("%s: %s; trying again in %d s", s->rec.name, e.msg,
+                  RETRY_S);
+        nanosleep(&nap, NULL);
+    }
+}
+
+static void run_it(struct secondary *s)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    uint64_t begun = clock_ms();
+    uint32_t domid;
+
+    end_data(s);
+    if (restore_finish(s->restore, &domid, &e)) {
+        note(s, &e);
+        log_error("%s: THE GUEST COULD NOT BE TAKEN OVER: %s", s->rec.name,
+                  e.msg);
+        secondary_event(s, SEC_EV_OPEN_FAILED, 0);
+        return;
+    }
+    s->sh->domid = domid;
+    s->rec.generation++;
+    s->rec.role = PROTO_ROLE_PRIMARY;
+    s->rec.epoch = s->m.accepted;
+    snprintf(s->rec.state, sizeof(s->rec.state), "open");
+    /* A record that can't be written is no reason to leave clients alone. */
+    if (record_save(&s->rec, &e)) log_error("%s: %s", s->rec.name, e.msg);
+    insist(s, restore_devices);
+    insist(s, restore_unpause);
+    s->sh->building = false;
+    s->sh->open = true;
+    log_info("%s: runs here as domain %u, from epoch %llu, %llu ms after the "
+             "decision", s->rec.name, domid,
+             (unsigned long long)s->rec.epoch,
+             (unsigned long long)(clock_ms() - begun));
+    secondary_event(s, SEC_EV_OPENED, 0);
+}
+
+static void *work_thread(void *opaque)
+{
+    struct secondary *s = opaque;
+    unsigned int work;
+
+    pthread_mutex_lock(&s->lock);
+    work = s->work;
+    pthread_mutex_unlock(&s->lock);
+    if (work & SEC_DO_ABORT) throw_away(s);
+    else run_it(s);
+    pthread_mutex_lock(&s->lock);
+    s->worked = true;
+    pthread_mutex_unlock(&s->lock);
+    secondary_wake(s);
+    return NULL;
+}
+
+void secondary_start_work(struct secondary *s)
+{
+    bool start;
+    int r;
+
+    pthread_mutex_lock(&s->lock);
+    start = s->work && !s->work_running;
+    pthread_mutex_unlock(&s->lock);
+    if (!start) return;
+    r = pthread_create(&s->work_thread, NULL, work_thread, s);
+    if (r) log_error("%s: pthread_create: %s", s->rec.name, strerror(r));
+    else s->work_running = true;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * secondary.h - The secondary's worker: machine, threads and connections
+ *
+ * Theory of operation
+ * -------------------
+ * Threads:
+ *   main     poll loop (secondary.c): listener, ctrl connections, heartbeats,
+ *            control socket; the only one that touches @conns
+ *   data     reads epochs and gives them to the restore (secondary-epoch.c);
+ *            an accepted epoch is applied before the next one is read
+ *   work     carries out the one decision that takes long: throw the copy
+ *            away, or make it the guest (secondary-open.c)
+ *   libxl's  inside restore.c
+ *
+ * @lock guards the machine @m and what is below it; this is the lock of
+ * RULES A3. secondary_event() is the only way to tell the machine anything.
+ */
+#ifndef XLC_SECONDARY_H
+#define XLC_SECONDARY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xxhash.h>
+
+#include "boot.h"
+#include "conn.h"
+#include "control.h"
+#include "paths.h"
+#include "proto.h"
+#include "record.h"
+#include "records.h"
+#include "restore.h"
+#include "sec.h"
+
+/* ctrl connections by path, then the primary's guard. */
+#define SECONDARY_GUARD   6
+#define SECONDARY_CONNS   7
+#define SECONDARY_PENDING 8
+#define SECONDARY_WAITERS 4
+
+/**
+ * struct receive_shared - from the secondary's worker to its guard
+ * @known: @uuid_raw and @name are set
+ * @building: there may be a half-built copy
+ * @opening: our copy was chosen to run; @open: it runs as @domid
+ */
+struct receive_shared {
+    _Atomic bool known, building, opening, open;
+    _Atomic uint32_t domid;
+    uint8_t uuid_raw[16];
+    char uuid[37];
+    char name[256];
+};
+
+/**
+ * struct secondary - see above
+ * @boot: standard input and output while booting
+ * @hello: what the primary said; its key moves to @secret
+ * @sync: written once booted, for the process that ssh waits for
+ * @conns: attached ones; @newest: the newest incarnation of each
+ * @pending: accepted but not attached yet, with their deadlines
+ * @data: the data connection; @data_running: its thread runs
+ * @say: SEC_DO_SEND_* that are repeated; @said: since the last heartbeat
+ * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
+ * @worked: it is done
+ */
+struct secondary {
+    struct receive_shared *sh;
+    struct boot boot;
+    int sync;
+    struct proto_hello hello;
+    struct conn_secret secret;
+    struct record rec;
+    struct restore *restore;
+    struct control *control;
+    int listener, wake, sigfd;
+    uint16_t port;
+    struct conn *conns[SECONDARY_CONNS];
+    uint32_t newest[SECONDARY_CONNS], newest_data;
+    struct conn *pending[SECONDARY_PENDING];
+    uint64_t pending_until[SECONDARY_PENDING];
+    struct conn *data;
+    pthread_t data_thread, work_thread;
+    bool data_running, work_running, met, dismissed, booted;
+    bool restore_reported;
+    struct paths paths;
+    uint64_t next_beat_ms, beat_seq, silent_until_ms, boot_until_ms;
+    struct proto_heartbeat peer_beat;
+    unsigned int waiter_id;
+    bool waiter_used;
+
+    pthread_mutex_t lock;
+    struct sec m;
+    unsigned int say, said, work;
+    bool worked, finished;
+    uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
+    struct xlc_error why;
+    char note[PROTO_TEXT_MAX + 1]; /* what FAILED and PROMOTED explain */
+};
+
+/* secondary.c: the worker's life. Return: its exit status. */
+int secondary_run(struct receive_shared *sh, int sync);
+
+void secondary_event(struct secondary *s, enum sec_ev ev, uint64_t n);
+void secondary_wake(struct secondary *s);
+
+/* secondary-boot.c */
+int secondary_boot(struct secondary *s, struct xlc_error *err);
+
+/* secondary-link.c */
+void secondary_accept(struct secondary *s, uint64_t now_ms);
+void secondary_pending(struct secondary *s, unsigned int i, short revents,
+                       uint64_t now_ms);
+void secondary_read(struct secondary *s, unsigned int i, uint64_t now_ms);
+void secondary_heartbeat(struct secondary *s, uint64_t now_ms);
+void secondary_say(struct secondary *s);
+bool secondary_linked(const struct secondary *s);
+void secondary_unlink(struct secondary *s);
+
+/* secondary-epoch.c */
+int secondary_start_data(struct secondary *s, struct xlc_error *err);
+
+/* secondary-open.c */
+void secondary_start_work(struct secondary *s);
+
+/* secondary-status.c */
+void secondary_control(struct secondary *s, const struct control_req *req);
+void secondary_answer_waiter(struct secondary *s);
+
+#endif
