@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* monitor.c - Act on a guest's shutdown, reboot or crash, as xl does */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libxl.h>
+#include <libxl_event.h>
+#include <libxl_utils.h>
+#include <xenctrl.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "monitor.h"
+#include "xlctx.h"
+
+/* libxl's shutdown reasons and the action of each. */
+static libxl_action_on_shutdown action_for(const libxl_domain_config *cfg,
+                                           int reason)
+{
+    switch (reason) {
+    case LIBXL_SHUTDOWN_REASON_POWEROFF:
+        return cfg->on_poweroff;
+    case LIBXL_SHUTDOWN_REASON_REBOOT:
+        return cfg->on_reboot;
+    case LIBXL_SHUTDOWN_REASON_WATCHDOG:
+        return cfg->on_watchdog;
+    case LIBXL_SHUTDOWN_REASON_SOFT_RESET:
+        return cfg->on_soft_reset;
+    default:
+        return cfg->on_crash;
+    }
+}
+
+static void core_dump(libxl_ctx *ctx, uint32_t domid, const char *name)
+{
+    char path[512], stamp[32];
+    time_t now = time(NULL);
+    struct tm tm;
+
+    localtime_r(&now, &tm);
+    strftime(stamp, sizeof(stamp), "%Y-%m%d-%H%M.%S", &tm);
+    snprintf(path, sizeof(path), "/var/lib/xen/dump/%s.%s", name, stamp);
+    if (libxl_domain_core_dump(ctx, domid, path, NULL))
+        log_error("%s: no core dump in %s", name, path);
+    else
+        log_info("%s: core dump in %s", name, path);
+}
+
+/* The guest again from its configuration, as xl create does. */
+static int start_again(libxl_ctx *ctx, libxl_domain_config *cfg,
+                       uint32_t *domid_r, struct xlc_error *err)
+{
+    int rc;
+
+    cfg->c_info.domid = 0;
+    rc = libxl_domain_create_new(ctx, cfg, domid_r, NULL, NULL);
+    if (!rc) rc = libxl_domain_unpause(ctx, *domid_r, NULL);
+    if (rc)
+        return xlc_error_set(err, -EIO, "%s could not be started again "
+                             "(libxl error %d): `xl create` it",
+                             cfg->c_info.name, rc);
+    log_info("%s: started again as domain %u", cfg->c_info.name, *domid_r);
+    return 0;
+}
+
+/* Out of the way of the one that is started: a name with a time. */
+static void rename_away(libxl_ctx *ctx, libxl_domain_config *cfg,
+                        uint32_t domid)
+{
+    char name[300];
+
+    snprintf(name, sizeof(name), "%s-%lld", cfg->c_info.name,
+             (long long)time(NULL));
+    if (libxl_domain_preserve(ctx, domid, &cfg->c_info, name,
+                              cfg->c_info.uuid))
+        log_error("%s could not be renamed", cfg->c_info.name);
+}
+
+static int act(libxl_ctx *ctx, libxl_domain_config *cfg,
+               libxl_action_on_shutdown what, uint32_t *domid_r,
+               struct xlc_error *err)
+{
+    uint32_t domid = *domid_r;
+
+    *domid_r = 0;
+    switch (what) {
+    case LIBXL_ACTION_ON_SHUTDOWN_PRESERVE:
+        return 0;
+    case LIBXL_ACTION_ON_SHUTDOWN_RESTART_RENAME:
+        rename_away(ctx, cfg, domid);
+        return start_again(ctx, cfg, domid_r, err);
+    case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART:
+    case LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_DESTROY:
+        core_dump(ctx, domid, cfg->c_info.name);
+        break;
+    default:
+        break;
+    }
+    if (libxl_domain_destroy(ctx, domid, NULL))
+        return xlc_error_set(err, -EIO, "domain %u could not be destroyed",
+                             domid);
+    if (what == LIBXL_ACTION_ON_SHUTDOWN_RESTART ||
+        what == LIBXL_ACTION_ON_SHUTDOWN_SOFT_RESET ||
+        what == LIBXL_ACTION_ON_SHUTDOWN_COREDUMP_RESTART)
+        return start_again(ctx, cfg, domid_r, err);
+    return 0;
+}
+
+/* Look at @*domid_r; if it has ended, act. */
+static int look_and_act(libxl_ctx *ctx, uint32_t *domid_r,
+                        struct xlc_error *err)
+{
+    libxl_domain_config cfg;
+    libxl_dominfo info;
+    int rc = 0;
+
+    libxl_dominfo_init(&info);
+    libxl_domain_config_init(&cfg);
+    if (libxl_domain_info(ctx, &info, *domid_r) || info.dying) {
+        *domid_r = 0;
+    } else if (info.shutdown && info.shutdown_reason ==
+               LIBXL_SHUTDOWN_REASON_SUSPEND) {
+        /* Somebody saves, migrates or protects it, and is its monitor from
+         * here on; xl's own process ends here too. */
+        *domid_r = 0;
+    } else if (info.shutdown) {
+        if (libxl_retrieve_domain_configuration(ctx, *domid_r, &cfg, NULL))
+            rc = xlc_error_set(err, -EIO, "domain %u has no configuration",
+                               *domid_r);
+        else
+            rc = act(ctx, &cfg, action_for(&cfg, (int)info.shutdown_reason),
+                     domid_r, err);
+    }
+    libxl_domain_config_dispose(&cfg);
+    libxl_dominfo_dispose(&info);
+    return rc;
+}
+
+int monitor_act(uint32_t *domid_r, struct xlc_error *err)
+{
+    libxl_ctx *ctx;
+    int rc = xlctx_new(&ctx, err);
+
+    if (rc) return rc;
+    rc = look_and_act(ctx, domid_r, err);
+    libxl_ctx_free(ctx);
+    return rc;
+}
+
+int monitor_run(uint32_t domid, struct xlc_error *err)
+{
+    libxl_ctx *ctx;
+    int rc = xlctx_new(&ctx, err);
+
+    if (rc) return rc;
+    while (domid && !rc) {
+        libxl_evgen_domain_death *death = NULL;
+        libxl_event *ev = NULL;
+
+        if (libxl_evenable_domain_death(ctx, domid, 1, &death)) {
+            rc = xlc_error_set(err, -EIO, "domain %u can't be watched",
+                               domid);
+            break;
+        }
+        rc = libxl_event_wait(ctx, &ev, LIBXL_EVENTMASK_ALL, NULL, NULL) ?
+             xlc_error_set(err, -EIO, "libxl gives no events") : 0;
+        if (ev) libxl_event_free(ctx, ev);
+        libxl_evdisable_domain_death(ctx, death);
+        if (!rc) rc = look_and_act(ctx, &domid, err);
+    }
+    libxl_ctx_free(ctx);
+    return rc;
+}
+
+int monitor_daemon(uint32_t domid, const char *name, struct xlc_error *err)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return xlc_error_set(err, -errno, "fork: %s", strerror(errno));
+    if (pid) {
+        waitpid(pid, NULL, 0);
+        return 0;
+    }
+    /* Twice, so that nobody has to reap it. */
+    if (fork()) _exit(0);
+    daemon_detach("monitor", name);
+    if (monitor_run(domid, &e)) log_error("%s: %s", name, e.msg);
+    _exit(0);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * monitor.h - Act on a guest's shutdown, reboot or crash, as xl does
+ *
+ * xl leaves a process behind for each domain it creates, which carries out
+ * on_poweroff, on_reboot and so on. That process ends at the first suspend it
+ * sees, thus at the first checkpoint (PLATFORM 7.2). From then on, and after
+ * a failover, this project is the domain's monitor.
+ */
+#ifndef XLC_MONITOR_H
+#define XLC_MONITOR_H
+
+#include <stdint.h>
+
+#include "error.h"
+
+/**
+ * monitor_act() - the guest has ended: do what its configuration says
+ * @domid_r: the domain; on return the one that was started instead, or 0
+ *
+ * Return: 0 or a negative errno with a sentence
+ */
+int monitor_act(uint32_t *domid_r, struct xlc_error *err);
+
+/**
+ * monitor_run() - watch a domain until it is gone, acting on each end
+ *
+ * Blocks; for a process of its own. Return: 0 when there is nothing left to
+ * watch
+ */
+int monitor_run(uint32_t domid, struct xlc_error *err);
+
+/**
+ * monitor_daemon() - monitor_run() in the background
+ * @name: of the domain, for the log /var/log/xen/xl-remus-NAME.log
+ *
+ * Call it without any thread or libxl context alive. Return: 0 in the caller
+ */
+int monitor_daemon(uint32_t domid, const char *name, struct xlc_error *err);
+
+#endif

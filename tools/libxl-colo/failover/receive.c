@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * receive.c - xlc_receive(): the secondary's processes
+ *
+ * Theory of operation
+ * -------------------
+ * ssh starts this process. It forks the guard, and waits until the boot
+ * conversation is over, so that ssh keeps the pipes alive that long; then it
+ * ends, and ssh with it. The guard has a session of its own and forks the
+ * worker. A killed worker leaves a half-built domain, which is on no bridge
+ * and paused, and never runs: the guard destroys it, unless it had been
+ * chosen to run, when it may be the last copy. While the guest runs here the
+ * guard is its monitor.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "daemon.h"
+#include "log.h"
+#include "monitor.h"
+#include "restore.h"
+#include "secondary.h"
+#include "xlcolo.h"
+
+/* How often the guard looks whether the guest runs here by now. */
+#define LOOK_MS 200
+
+static void after_kill(struct receive_shared *sh)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (!sh->known || !sh->building) return;
+    if (sh->opening) {
+        log_error("%s: the receiver was killed while it took over; what it "
+                  "built stays: look at `xl list`", sh->name);
+        return;
+    }
+    log_error("%s: the receiver was killed; removing the copy", sh->name);
+    if (restore_sweep(sh->uuid_raw, &e)) log_error("%s: %s", sh->name, e.msg);
+}
+
+static void guard_worker(struct receive_shared *sh, pid_t worker, int null)
+{
+    struct pollfd pfd = { .events = POLLIN };
+    struct xlc_error e = XLC_ERROR_INIT;
+    bool detached = false;
+
+    pfd.fd = (int)syscall(SYS_pidfd_open, worker, 0);
+    while (poll(&pfd, 1, LOOK_MS) <= 0 && !sh->open) {
+        if (!sh->known || detached) continue;
+        daemon_detach("receive-guard", sh->name);
+        detached = true;
+    }
+    (void)null;
+    if (sh->open) {
+        if (!detached) daemon_detach("receive-guard", sh->name);
+        if (monitor_run(sh->domid, &e))
+            log_error("%s: %s", sh->name, e.msg);
+        kill(worker, SIGTERM);
+    }
+    waitpid(worker, NULL, 0);
+    after_kill(sh);
+    close(pfd.fd);
+}
+
+static void guard_life(struct receive_shared *sh, int sync)
+{
+    pid_t guard = getpid(), worker;
+
+    setsid();
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    worker = fork();
+    if (worker < 0) {
+        log_error("fork: %s", strerror(errno));
+        return;
+    }
+    if (!worker) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != guard) _exit(1);
+        exit(secondary_run(sh, sync));
+    }
+    /* ssh must see the end of the pipes when the worker has left them. */
+    close(sync);
+    guard_worker(sh, worker, -1);
+}
+
+/* Wait for the worker's word. Return: 0 if it booted */
+static int wait_boot(int fd)
+{
+    char c;
+    ssize_t n;
+
+    do {
+        n = read(fd, &c, 1);
+    } while (n < 0 && errno == EINTR);
+    return n == 1 ? 0 : 1;
+}
+
+int xlc_receive(bool verbose)
+{
+    struct receive_shared *sh;
+    int fds[2], null;
+    char exe[512];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    pid_t pid;
+
+    if (n > 0) {
+        const char *argv[] = { exe, "remus-receive",
+                               verbose ? "--verbose" : NULL, NULL };
+
+        exe[n] = 0;
+        daemon_scope(argv);
+    }
+    log_init("receive", NULL, verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+    sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE,
+              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (sh == MAP_FAILED || pipe2(fds, O_CLOEXEC)) return 1;
+    pid = fork();
+    if (pid < 0) return 1;
+    if (!pid) {
+        close(fds[0]);
+        guard_life(sh, fds[1]);
+        exit(0);
+    }
+    close(fds[1]);
+    /* The pipes of ssh are the worker's now. */
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) dup2(null, STDIN_FILENO);
+    return wait_boot(fds[0]);
+}
