@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# procs.py - long-lived processes: start, recognise and end them by PID
+"""A process that outlives the command that started it has a file with its
+PID and the kernel's start time of that PID.  Both must match before a
+signal is sent, so a PID that was reused by a stranger is left alone."""
+
+import json
+import os
+import signal
+import subprocess
+
+from .output import LabError
+from .wait import wait
+
+
+def start_time(pid):
+    """The kernel's start time of a live process, or None."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            fields = f.read().rsplit(b")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def spawn(argv, pidfile, log, pass_fds=()):
+    """Start argv in a session of its own, output to the file log, and
+    write pidfile.  Returns the PID."""
+    with open(log, "ab") as out:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=out, start_new_session=True,
+                                 pass_fds=pass_fds)
+    with open(pidfile, "w") as f:
+        json.dump({"pid": child.pid, "start": start_time(child.pid)}, f)
+    _children[child.pid] = child
+    return child.pid
+
+
+_children = {}
+
+
+def _reap(pid):
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+
+
+def alive(pidfile):
+    """The PID in pidfile if that very process still runs, else None."""
+    try:
+        with open(pidfile) as f:
+            entry = json.load(f)
+    except (FileNotFoundError, ValueError):
+        return None
+    _reap(entry["pid"])
+    if entry["start"] is None or start_time(entry["pid"]) != entry["start"]:
+        return None
+    return entry["pid"]
+
+
+def end(pidfile, sig=signal.SIGTERM, grace=5.0):
+    """End the process of pidfile (SIGKILL after grace seconds) and remove
+    the file.  Returns whether there was one."""
+    pid = alive(pidfile)
+    if pid is not None:
+        try:
+            os.kill(pid, sig)
+            wait(lambda: alive(pidfile) is None, grace, f"process {pid}")
+        except LabError:
+            os.kill(pid, signal.SIGKILL)
+            wait(lambda: alive(pidfile) is None, 10, f"process {pid} to die")
+        except ProcessLookupError:
+            pass
+    try:
+        os.unlink(pidfile)
+    except FileNotFoundError:
+        pass
+    return pid is not None
+
+
+def run(argv, text=b""):
+    """Run argv with text as its input; returns its output.  A failure is
+    explained in a sentence."""
+    if isinstance(text, str):
+        text = text.encode()
+    done = subprocess.run(argv, input=text, capture_output=True)
+    if done.returncode != 0:
+        last = done.stderr.decode(errors="replace").strip()[-2000:]
+        raise LabError(f"'{' '.join(map(str, argv))}' failed with status "
+                       f"{done.returncode}: {last or 'it said nothing'}")
+    return done.stdout
