@@ -55,6 +55,12 @@ void log_at(enum log_level level, const char *fmt, ...)
  */
 struct xentoollog_logger *log_xtl(void);
 
+/**
+ * log_xtl_expect() - an error of Xen's libraries that is none here
+ * @text: messages that hold it go to the debug level; a literal, or NULL
+ */
+void log_xtl_expect(const char *text);
+
 /* The same, with errors too at the debug level. */
 struct xentoollog_logger *log_xtl_debug(void);
 

@@ -2,11 +2,11 @@
 /*
  * fake-owner.c - Owns a guest's control socket and says what a test wants
  *
- * fake-owner UUID DIR: listens in xl-colo.run, prints "ready", then answers each question OP with the
- * first line of DIR/OP, or with {"rc":0} if there is none, and adds OP to
- * DIR/asked. A question whose file is empty is never answered. After a "stop",
- * "shutdown" or "reboot" that was answered with rc 0 its guest is free and it
- * ends.
+ * fake-owner UUID DIR: listens in xl-colo.run, prints "ready", then answers
+ * each question OP with the first line of DIR/OP, or with {"rc":0} if there is
+ * none, and adds OP to DIR/asked. A question whose file is empty is never
+ * answered. After a "stop", "shutdown" or "reboot" that was answered with rc 0
+ * its guest is free and it ends.
  */
 #include <config.h>
 

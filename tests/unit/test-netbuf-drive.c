@@ -10,7 +10,8 @@
  *
  *   buffer release open mute unmute cut stat teardown discard
  *   pause MS      do nothing for a while
- *   epochs N MS   N times: buffer, MS milliseconds, release
+ *   settle US     wait until nothing has moved for so long
+ *   epochs N MS   N times: settle, buffer, MS milliseconds, release
  */
 #include <config.h>
 
@@ -59,6 +60,8 @@ static int epochs(unsigned long n, unsigned long ms, struct xlc_error *err)
     int r = 0;
 
     for (i = 0; i < n && !r; i++) {
+        /* Nobody suspends the guest here: what still moves, moves. */
+        (void)netbuf_settle(nb, 200, 2000, NULL);
         t = clock_us();
         r = netbuf_buffer(nb, err);
         t = clock_us() - t;
@@ -76,6 +79,8 @@ static int command(const char *word, unsigned long a, unsigned long b,
                    struct xlc_error *err)
 {
     if (!strcmp(word, "buffer")) return netbuf_buffer(nb, err);
+    if (!strcmp(word, "settle"))
+        return netbuf_settle(nb, (unsigned int)a, 1000000, err);
     if (!strcmp(word, "release")) return netbuf_release(nb, err);
     if (!strcmp(word, "open")) return netbuf_open(nb, err);
     if (!strcmp(word, "mute")) return netbuf_mute(nb, true, err);
@@ -94,19 +99,21 @@ static int command(const char *word, unsigned long a, unsigned long b,
 
 static int run_commands(void)
 {
-    char line[128], *word, *rest;
+    char line[128];
     int status = 0;
 
     while (fgets(line, sizeof(line), stdin)) {
         struct xlc_error err = XLC_ERROR_INIT;
+        size_t end = strcspn(line, " \n");
+        char *word = line, *rest = line + end + (line[end] == ' ');
         unsigned long a, b;
         uint64_t t;
         int r;
 
-        word = strtok_r(line, " \n", &rest);
-        if (!word) continue;
+        if (!end) continue;
         a = strtoul(rest, &rest, 10);
         b = strtoul(rest, NULL, 10);
+        line[end] = 0;
         t = clock_us();
         r = command(word, a, b, &err);
         t = clock_us() - t;

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,7 +252,8 @@ static void test_epochs(void)
 
         send_frames(n);
         held += n;
-        all = holds(nb, held) && !netbuf_buffer(nb, &err);
+        all = holds(nb, held) && !netbuf_settle(nb, 200, 100000, &err) &&
+              !netbuf_buffer(nb, &err);
         send_frames(last = i % 5); /* the next epoch's */
         held += last;
         all = all && holds(nb, held) && !netbuf_release(nb, &err) &&
@@ -375,6 +377,36 @@ static void test_cut_load(void)
     netbuf_teardown(nb, true, &err);
     netbuf_free(nb);
     ok(nothing_left(), "nothing is left");
+}
+
+static void test_settle(void)
+{
+    struct netbuf *nb = setup();
+    struct netbuf_stat s;
+    int status;
+    pid_t pid;
+
+    send_frames(3);
+    ok(arrive(3) && !netbuf_settle(nb, 2000, 100000, &err),
+       "an open buffer settles %s", err.msg);
+    ok(!netbuf_buffer(nb, &err), "hold");
+    pid = fork();
+    if (!pid)
+        for (;;) {
+            send_frames(1);
+            usleep(500);
+        }
+    do {
+        usleep(100);
+    } while (netbuf_stat(nb, &s, 1, &err) == 1 && !s.held_packets);
+    ok(netbuf_settle(nb, 50000, 300000, &err) == -ETIMEDOUT,
+       "not while packets come: %s", err.msg);
+    xlc_error_clear(&err);
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    ok(!netbuf_settle(nb, 2000, 300000, &err), "but then %s", err.msg);
+    ok(!netbuf_teardown(nb, true, &err) && lost(), "teardown");
+    netbuf_free(nb);
 }
 
 static void test_crash(void)
@@ -546,6 +578,7 @@ int main(void)
     test_limit();
     test_silence();
     test_cut_load();
+    test_settle();
     test_crash();
     test_others();
     test_odd();

@@ -63,7 +63,7 @@ static void test_range(void)
     bool all = true;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        strcpy(name, "untouched");
+        snprintf(name, sizeof(name), "untouched");
         all &= netbuf_name_format(name, &bad[i]) == -ERANGE &&
                strcmp(name, "untouched") == 0;
     }

@@ -154,7 +154,7 @@ static void test_each(void)
     GOOD("--suspend-timeout 100 d h", a.o.suspend_ms == 100);
     GOOD("--staging-limit 2G d h", a.o.staging_bytes == 2ull << 30);
     GOOD("--staging-limit 1024G d h", a.o.staging_bytes == 1ull << 40);
-    GOOD("--netbuf-limit 65536 d h", a.o.netbuf_bytes == 65536);
+    GOOD("--netbuf-limit 131072 d h", a.o.netbuf_bytes == 131072);
     GOOD("--plaintext d h", a.o.plaintext);
     GOOD("--quiet d h", a.o.quiet);
     GOOD("--verbose d h", a.o.verbose);
@@ -202,8 +202,8 @@ static void test_refused(void)
         { "--suspend-timeout 99 d h", "it must be 100 to 120000" },
         { "--staging-limit 16383K d h", "it must be 16M to 1024G" },
         { "--staging-limit 1025G d h", "it must be 16M to 1024G" },
-        { "--netbuf-limit 63K d h", "it must be 64K to 1G" },
-        { "--netbuf-limit 2G d h", "it must be 64K to 1G" },
+        { "--netbuf-limit 127K d h", "it must be 128K to 1G" },
+        { "--netbuf-limit 2G d h", "it must be 128K to 1G" },
         { "--peer '' d h", "--peer: an empty ADDRESS" },
         { "--peer 1 --peer 2 --peer 3 --peer 4 --peer 5 d h",
           "--peer 5: at most 4 of them" },

@@ -111,6 +111,8 @@ static void test_match(void)
         { "18446744073709551623", false, false, false, false },
     };
     struct status p = made(primary), s = made(secondary);
+    struct status young = made("{\"rc\":0,\"domain\":\"x\",\"domid\":0,"
+                               "\"role\":\"secondary\"}");
     struct status hung = { .path = strdup("y.sock"), .uuid = UUID3 };
     struct xlc_error err = XLC_ERROR_INIT;
     bool pass = true;
@@ -129,6 +131,9 @@ static void test_match(void)
        !status_is(&hung, "0", false) && !status_is_primary(&hung),
        "one that does not answer still has its uuid");
 
+    ok(!status_is(&young, "0", true) && !status_is(&young, "0", false),
+       "a copy whose domid is not known yet is not domain 0");
+
     struct status v[] = { p, s, hung };
     struct statuses all = { v, 3 }, twice = { v, 3 };
     ok(statuses_find(&all, "web1", &err) == &v[0] &&
@@ -142,6 +147,7 @@ static void test_match(void)
     unmade(&p);
     unmade(&s);
     unmade(&hung);
+    unmade(&young);
 }
 
 static void test_over(void)

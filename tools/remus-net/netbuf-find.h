@@ -43,6 +43,7 @@ enum clsact_owner {
  * @muted: the vif's packets are dropped in front of the buffer
  * @down: the ifb is down or gone: it holds nothing, and nothing passes
  * @queue: what the plug holds; from the last look at it
+ * @received: packets that the vif had received at netbuf_settle()'s last look
  */
 struct port {
     struct netbuf_port id;
@@ -55,6 +56,7 @@ struct port {
     bool muted;
     bool down;
     struct tc_queue queue;
+    uint64_t received;
 };
 
 /**

@@ -22,6 +22,16 @@
  * epoch late from then on. So a port has a state (enum plug_state) and a
  * second BUFFER is refused.
  *
+ * The plug's commands change its counts without the queue's lock, under
+ * which packets come and go on other processors. A BUFFER beside a packet
+ * that comes can count an epoch twice, a RELEASE_ONE beside one that goes
+ * can take its decrement back, and an opening beside one that goes leaves a
+ * count behind: each lets packets of a later epoch go too early. Hence
+ * netbuf_settle() before each BUFFER, when the guest is suspended: nothing
+ * comes, and what the last release let go is gone, so that the next release
+ * finds the queue at rest as well. And the first BUFFER repeats the opening,
+ * now at rest, which zeroes all counts.
+ *
  * Why copies (RULES A11): the pages of a packet that netback hands over are
  * the guest's own, mapped by grant, and netback does not let a vif disconnect
  * before it has all of them back; it waits in the one thread that handles
@@ -216,6 +226,55 @@ static void drain(struct netbuf *nb, uint64_t deadline_ms, bool tail)
             nanosleep(&pause, NULL);
 }
 
+/* Look at @p's counts. Return: 1 if they are the last look's, else 0. */
+static int port_still(struct netbuf *nb, struct port *p,
+                      struct xlc_error *err)
+{
+    struct tc_queue queue = { 0 };
+    struct tc_traffic vif = { 0 };
+    int r = 0;
+    bool still;
+
+    if (p->ifb_index) r = tc_queue_get(&nb->tc, p->ifb_index, &queue);
+    if (r) return port_error(nb, p, r, err, "ask what is held");
+    if (p->vif_index) r = tc_link_traffic(&nb->tc, p->vif_index, &vif);
+    if (r && r != -ENODEV)
+        return port_error(nb, p, r, err, "ask what the vif received");
+    still = queue.packets == p->queue.packets &&
+            queue.sent == p->queue.sent && vif.in == p->received;
+    p->queue = queue;
+    p->received = vif.in;
+    return still;
+}
+
+int netbuf_settle(struct netbuf *nb, unsigned int quiet_us,
+                  unsigned int max_us, struct xlc_error *err)
+{
+    const struct timespec pause = {
+        .tv_sec = quiet_us / 1000000,
+        .tv_nsec = (long)(quiet_us % 1000000) * 1000,
+    };
+    uint64_t until = clock_us() + max_us;
+    unsigned int i, moving;
+    bool first = true; /* an older look must not count */
+    int r;
+
+    for (;;) {
+        for (i = moving = 0; !nb->cut && i < nb->n; i++) {
+            r = port_still(nb, &nb->port[i], err);
+            if (r < 0) return r;
+            moving += !r;
+        }
+        if (!i || (!first && !moving)) return 0;
+        if (!first && clock_us() >= until)
+            return xlc_error_set(err, -ETIMEDOUT, "domain %u: packets still "
+                                 "come after %u us",
+                                 (unsigned int)nb->domid, max_us);
+        first = false;
+        nanosleep(&pause, NULL);
+    }
+}
+
 static int port_buffer(struct netbuf *nb, struct port *p,
                        struct xlc_error *err)
 {
@@ -227,7 +286,10 @@ static int port_buffer(struct netbuf *nb, struct port *p,
     if (p->state == PLUG_CLOSED)
         return xlc_error_set(err, -EBUSY, "%s: an epoch is closed and not "
                              "released", p->ifb);
-    r = tc_plug_do(&nb->tc, p->ifb_index, TC_PLUG_BUFFER);
+    r = 0;
+    if (p->state == PLUG_OPEN)
+        r = tc_plug_do(&nb->tc, p->ifb_index, TC_PLUG_OPEN);
+    if (!r) r = tc_plug_do(&nb->tc, p->ifb_index, TC_PLUG_BUFFER);
     if (r) return port_error(nb, p, r, err, "close the epoch");
     p->state = p->state == PLUG_OPEN ? PLUG_HOLDING : PLUG_CLOSED;
     return 0;

@@ -119,15 +119,32 @@ int netbuf_attach(struct netbuf **nb_r, uint32_t domid,
 unsigned int netbuf_count(const struct netbuf *nb);
 
 /**
+ * netbuf_settle() - wait until nothing of a suspended guest is under way
+ * @quiet_us: for so long nothing may have moved; 200 covers what dom0 does
+ *            between taking a packet and queueing it, unless it is busy
+ * @max_us: give up after so long
+ *
+ * Before each netbuf_buffer(), while the guest is suspended (RULES A4): the
+ * kernel changes the plug's counts without a lock, so that a packet that
+ * just comes or goes may be counted twice, and as many of a later epoch
+ * would be released too early. It may run beside the capture of the guest's
+ * memory, after which BUFFER then follows at once.
+ *
+ * Return: 0; -ETIMEDOUT if something still moves; another negative errno
+ */
+int netbuf_settle(struct netbuf *nb, unsigned int quiet_us,
+                  unsigned int max_us, struct xlc_error *err);
+
+/**
  * netbuf_buffer() - close the epoch: what comes from now on is the next one's
  *
  * Must strictly alternate with netbuf_release() once the first was made
  * (sch_plug keeps one closed epoch; a second BUFFER loses its count): while
  * an epoch is closed and not released it is refused with -EBUSY and nothing
  * is changed. Called while the guest is suspended, just before it resumes
- * (RULES A4). Tried on every vif even if one fails; returns only after the
- * kernel acknowledged each. The first one after an open buffer waits (20 ms
- * at most) for packets that are on their way out.
+ * (RULES A4) and after netbuf_settle(). Tried on every vif even if one
+ * fails; returns only after the kernel acknowledged each. The first one after
+ * an open buffer waits (20 ms at most) for packets on their way out.
  */
 int netbuf_buffer(struct netbuf *nb, struct xlc_error *err);
 

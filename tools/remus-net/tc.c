@@ -211,15 +211,20 @@ static int parse_queue(struct nlmsghdr *hdr, struct tc_queue *q)
     const struct tcmsg *t = nlmsg_data(hdr);
     struct nlattr *tb[TCA_MAX + 1], *st[TCA_STATS_MAX + 1];
     struct gnet_stats_queue s = { 0 };
+    struct gnet_stats_basic b = { 0 };
     uint64_t cost;
 
     if (nlmsg_parse(hdr, sizeof(*t), tb, TCA_MAX, NULL) < 0) return -EPROTO;
     *q = (struct tc_queue){ .ifindex = t->tcm_ifindex };
     if (tb[TCA_KIND]) nla_strlcpy(q->kind, tb[TCA_KIND], sizeof(q->kind));
     if (tb[TCA_STATS2] &&
-        nla_parse_nested(st, TCA_STATS_MAX, tb[TCA_STATS2], NULL) >= 0 &&
-        st[TCA_STATS_QUEUE])
-        nla_memcpy(&s, st[TCA_STATS_QUEUE], sizeof(s));
+        nla_parse_nested(st, TCA_STATS_MAX, tb[TCA_STATS2], NULL) >= 0) {
+        if (st[TCA_STATS_QUEUE])
+            nla_memcpy(&s, st[TCA_STATS_QUEUE], sizeof(s));
+        if (st[TCA_STATS_BASIC])
+            nla_memcpy(&b, st[TCA_STATS_BASIC], sizeof(b));
+    }
+    q->sent = b.bytes;
     q->packets = s.qlen;
     q->drops = s.drops;
     /* Count and octets are not read together: never below zero. */

@@ -50,6 +50,7 @@ enum tc_plug {
  * @packets: in the queue now
  * @bytes: in the queue now, payload only
  * @drops: since it was made
+ * @sent: octets that have left it since it was made
  */
 struct tc_queue {
     int ifindex;
@@ -57,6 +58,7 @@ struct tc_queue {
     uint64_t packets;
     uint64_t bytes;
     uint64_t drops;
+    uint64_t sent;
 };
 
 /**
@@ -88,9 +90,10 @@ struct tc_link {
 };
 
 /**
- * struct tc_traffic - what went through an ifb
- * @in: packets that its queue gave it, without those it threw away
- * @out: packets that it gave back
+ * struct tc_traffic - what went through an interface
+ * @in: packets it received, without those it threw away; an ifb: that its
+ *      queue gave it
+ * @out: packets it sent; an ifb: that it gave back
  */
 struct tc_traffic {
     uint64_t in;

@@ -36,7 +36,7 @@ int xl_ask(const struct status *s, enum control_op op, int timeout_ms,
 }
 
 /**
- * asked - a command that is one question to one protection
+ * struct asked - a command that is one question to one protection
  * @name: the command
  * @op: the question
  * @timeout_ms: for its answer
@@ -118,8 +118,8 @@ int main_checkpoint(const struct xl_globals *g, int argc, char **argv)
 int main_failover(const struct xl_globals *g, int argc, char **argv)
 {
     static const struct asked q = {
-        "remus-failover", CONTROL_FAILOVER, 120000, "secondary",
-        "the guest runs here already: ask on the host that it shall move to",
+        .name = "remus-failover", .op = CONTROL_FAILOVER,
+        .timeout_ms = 120000,
     };
 
     (void)g;

@@ -18,7 +18,7 @@ const struct xl_command xl_commands[] = {
       "Make a checkpoint now; returns when the other host holds it", NULL,
       main_checkpoint },
     { "remus-failover", "<Domain>",
-      "Move a domain to this host, which holds its copy", NULL,
+      "Let the other host of the two run a protected domain", NULL,
       main_failover },
     { "remus-receive", "- for internal use only",
       "Keep the copy of another host's domain", help_receive,

@@ -7,6 +7,7 @@
 #ifndef XL_REMUS_OPTS_H
 #define XL_REMUS_OPTS_H
 
+#include "netbuf.h"
 #include "opts.h"
 #include "xlcolo.h"
 
@@ -21,8 +22,8 @@
 #define REMUS_SUSPEND_MS_MAX    120000u
 #define REMUS_STAGING_BYTES_MIN (16ull << 20)
 #define REMUS_STAGING_BYTES_MAX (1ull << 40)
-#define REMUS_NETBUF_BYTES_MIN  (64ull << 10)
-#define REMUS_NETBUF_BYTES_MAX  (1ull << 30)
+#define REMUS_NETBUF_BYTES_MIN  NETBUF_LIMIT_MIN
+#define REMUS_NETBUF_BYTES_MAX  NETBUF_LIMIT_MAX
 
 /**
  * struct remus_args - what `xl remus` was told

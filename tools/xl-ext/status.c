@@ -161,8 +161,8 @@ bool status_is(const struct status *s, const char *what, bool stock)
     long long domid;
     uint64_t n;
 
-    if (opts_number(what, &n))
-        return status_number(s, "domid", &domid) && domid >= 0 &&
+    if (opts_number(what, &n)) /* 0: not known yet; it is nobody's copy */
+        return status_number(s, "domid", &domid) && domid > 0 &&
                n == (uint64_t)domid;
     if (!stock && !strcasecmp(what, s->uuid)) return true;
     if (!len) return false;

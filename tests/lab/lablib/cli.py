@@ -32,10 +32,19 @@ def cmd_down(args):
     Lab(args.lab).down()
 
 
+def _command(args):
+    words = args.command
+    if words and words[0] == "--":
+        words = words[1:]
+    if not words:
+        raise LabError("no command was given")
+    return " ".join(words)
+
+
 def cmd_sh(args):
     """run a command in a host's dom0"""
     lab = Lab.attach(args.lab)
-    argv = lab.host(args.host).ssh_argv(" ".join(args.command))
+    argv = lab.host(args.host).ssh_argv(_command(args))
     os.execvp(argv[0], argv)
 
 
@@ -51,7 +60,7 @@ def cmd_pull(args):
 
 def cmd_client(args):
     """run a command as the client"""
-    argv = Lab.attach(args.lab).net.argv("sh", "-c", " ".join(args.command))
+    argv = Lab.attach(args.lab).net.argv("sh", "-c", _command(args))
     os.execvp(argv[0], argv)
 
 
@@ -135,7 +144,7 @@ def cmd_guest_console(args):
 
 def cmd_guest_sh(args):
     """run a command in a guest, by its ssh server"""
-    argv = _guest(args).ssh_argv(" ".join(args.command))
+    argv = _guest(args).ssh_argv(_command(args))
     os.execvp(argv[0], argv)
 
 
@@ -190,7 +199,7 @@ def _guest_options(sub):
     console.add_argument("--attach", action="store_true")
     shell = add("sh", cmd_guest_sh)
     shell.add_argument("name")
-    shell.add_argument("command", nargs="+")
+    shell.add_argument("command", nargs=argparse.REMAINDER)
     add("list", cmd_guest_list)
 
 
@@ -210,7 +219,7 @@ def parser():
         for argument in arguments:
             one.add_argument(argument, **(
                 {"choices": ["A", "B"]} if argument == "host" else
-                {"nargs": "+"} if argument == "command" else
+                {"nargs": argparse.REMAINDER} if argument == "command" else
                 {"choices": ["link", "lan"]} if argument == "wire" else {}))
         return one
     _build_options(add("up", cmd_up))

@@ -21,6 +21,7 @@ from .output import LabError
 from .wait import wait
 
 BOOT_LIMIT = 400
+DATE_TAKES = 0.02  # seconds from reading the time to setting it, emulated
 READY = b"is ready\r"
 
 
@@ -104,7 +105,12 @@ class Host:
             return b""
 
     def start_saved(self, saved, lock=None):
-        """Switch on with the state in the directory saved."""
+        """Switch on with the state in the directory saved.  Nothing that
+        the host was before matters any more, its console logs neither."""
+        for name in os.listdir(self.place) if os.path.isdir(
+                self.place) else []:
+            if name.startswith(("serial.log", "qemu.log", "ssh.log")):
+                os.unlink(self.file(name))
         self.overlay(os.path.join(saved, f"{self.name}.qcow2"), "qcow2")
         self._launch(os.path.join(saved, f"{self.name}.state"), lock)
         with qemu.Qmp(self.file("qmp")) as monitor:
@@ -115,12 +121,23 @@ class Host:
     def freshen(self):
         """Undo what a saved state makes stale: the clock, and random
         numbers that every lab of this state would share; let paused
-        guests go on."""
-        now = time.time()
-        self.sh(f"date -s @{now:.3f} >/dev/null; cat >/dev/urandom; "
-                "for d in $(cat /run/lab-paused 2>/dev/null); do "
-                "xl unpause $d; done; rm -f /run/lab-paused",
-                input=os.urandom(64), check=True)
+        guests go on.  The time is sent when the far shell waits for it, so
+        ssh's latency is not in it."""
+        shell = subprocess.Popen(
+            self.ssh_argv("echo; read -r now; date -s @$now >/dev/null; "
+                          "head -c 64 >/dev/urandom; "
+                          "for d in $(cat /run/lab-paused 2>/dev/null); do "
+                          "xl unpause $d; done; rm -f /run/lab-paused"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with shell:
+            shell.stdout.readline()
+            shell.stdin.write(b"%.3f\n" % (time.time() + DATE_TAKES)
+                              + os.urandom(64))
+            shell.stdin.close()
+        if shell.returncode != 0:
+            raise LabError(f"host {self.name} could not be set right after "
+                           "its saved state was read: "
+                           + self.tail("serial.log"))
 
     def power_off(self):
         """Take the power away: SIGKILL, no goodbye."""

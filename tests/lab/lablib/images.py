@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from . import cpio, guestroot, kernels, packages, recipe as recipes
-from .output import LabError, say, stage, together
+from .output import LabError, stage, together
 from .paths import FILES, cache_dir, locked, open_lock
 from .procs import run
 
@@ -35,14 +35,14 @@ def ensure(recipe, fresh=False):
     Returns (path, lock): while the descriptor lock is open here or in a
     child the images are not pruned."""
     path = os.path.join(cache_dir(), recipes.key(recipe))
-    with locked(os.path.join(cache_dir(), "build.lock")):
+    with locked(path + ".lock"):
         if fresh and os.path.exists(path):
             _remove(path, "images to be built afresh")
         if not os.path.exists(os.path.join(path, "manifest.json")):
             _build(recipe, path)
         os.utime(path)
         lock = open_lock(path + "/lock", exclusive=False)
-        _prune(recipe, path)
+    _prune(recipe, path)
     return path, lock
 
 
@@ -57,21 +57,36 @@ def _remove(path, what):
 
 
 def _prune(recipe, current):
-    """Remove what a build left that was killed, and old keys."""
+    """Remove old images of this recipe, and what killed builds left.
+
+    Only a process that holds KEY.lock touches KEY or building-KEY-*, so a
+    key whose lock is taken is in use and is left alone."""
     prefix = f"{recipe.suite}-{recipe.xen}-"
-    top, old = cache_dir(), []
+    top = cache_dir()
+    keys = [n for n in os.listdir(top) if n.startswith(prefix)
+            and os.path.isdir(os.path.join(top, n))]
+    keys.sort(key=lambda n: os.path.getmtime(os.path.join(top, n)))
+    for key in keys[:-KEEP]:
+        _with_key(key, lambda path: _remove(path, "old images"))
     for name in os.listdir(top):
-        path = os.path.join(top, name)
         if name.startswith("building-"):
-            shutil.rmtree(path, ignore_errors=True)
-        elif name.startswith(prefix) and path != current:
-            old.append(path)
-    for path in sorted(old, key=os.path.getmtime, reverse=True)[KEEP - 1:]:
-        try:
-            _remove(path, "old images")
-            say(f"removed old images {path}")
-        except LabError:
-            pass
+            _with_key(name[len("building-"):].rpartition("-")[0],
+                      lambda _, n=name: shutil.rmtree(
+                          os.path.join(top, n), ignore_errors=True))
+
+
+def _with_key(key, action):
+    """Do something to a key's directory, unless it is in use."""
+    path = os.path.join(cache_dir(), key)
+    lock = open_lock(path + ".lock", block=False)
+    if lock is None:
+        return
+    try:
+        action(path)
+    except LabError:
+        pass  # its images are used by a running lab
+    finally:
+        os.close(lock)
 
 
 def _build(recipe, path):
@@ -82,7 +97,8 @@ def _build(recipe, path):
     if os.geteuid() != 0:
         raise LabError("building images needs root, for mmdebstrap and for "
                        "the owners of files in dom0: run it with sudo")
-    scratch = tempfile.mkdtemp(prefix="building-", dir=cache_dir())
+    scratch = tempfile.mkdtemp(
+        prefix=f"building-{os.path.basename(path)}-", dir=cache_dir())
     try:
         with stage(f"images of {recipe.suite} with Xen {recipe.xen}"):
             builder = Builder(recipe, scratch)

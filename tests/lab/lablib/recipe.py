@@ -28,7 +28,6 @@ RECIPES = {
 DEFAULT_XEN = {"bookworm": "4.17.5", "trixie": "4.20"}
 
 GNUTLS = {"bookworm": "libgnutls30", "trixie": "libgnutls30t64"}
-YAJL = {"bookworm": "libyajl2", "trixie": "libyajl2t64"}
 
 DOM0_PACKAGES = """
     xenstore-utils qemu-system-xen iproute2 kmod udev bridge-utils
@@ -80,7 +79,7 @@ def choose(suite=None, xen=None):
 def dom0_packages(recipe):
     """The packages of the dom0 image."""
     return DOM0_PACKAGES + [f"xen-utils-{recipe.series}",
-                            GNUTLS[recipe.suite], YAJL[recipe.suite]]
+                            GNUTLS[recipe.suite], "libyajl2"]
 
 
 def parts_packages(recipe):

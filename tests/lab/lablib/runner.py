@@ -7,6 +7,7 @@ installed (--install), with a guest of some type running (GUEST in the
 scenario).  After each scenario the hosts are judged: what it left behind
 makes it fail."""
 
+import hashlib
 import os
 import signal
 import tempfile
@@ -44,6 +45,7 @@ class Runner:
         self.args = args
         self.counts = {"passed": 0, "failed": 0, "skipped": 0}
         self.logs = args.logs
+        self.digest = None
 
     def log_dir(self, name):
         """A directory for the logs of one failed scenario."""
@@ -51,11 +53,25 @@ class Runner:
             self.logs = tempfile.mkdtemp(prefix="xl-colo-lab-logs-")
         return os.path.join(self.logs, name)
 
+    def tree_digest(self):
+        """Names the product: another build gets another snapshot."""
+        if self.digest is None:
+            total = hashlib.sha256()
+            for top, dirs, names in os.walk(self.args.install):
+                dirs.sort()
+                for name in sorted(names):
+                    path = os.path.join(top, name)
+                    total.update(path.encode() + b"\0")
+                    with open(path, "rb") as f:
+                        total.update(hashlib.sha256(f.read()).digest())
+            self.digest = total.hexdigest()[:12]
+        return self.digest
+
     def prepare(self, one):
         """Reset the hosts to what the scenario starts from."""
         lab, name = self.lab, None
         if self.args.install:
-            name = "product"
+            name = "product-" + self.tree_digest()
             if not snapshots.exists(lab, name):
                 lab.reset()
                 lab.install(self.args.install)
@@ -69,6 +85,15 @@ class Runner:
                 return
         lab.reset(name)
 
+    def note_start(self, one):
+        """For scenarios of several rounds: what to lab.reset() to."""
+        parts = []
+        if self.args.install:
+            parts.append("product-" + self.tree_digest())
+        if one.guest:
+            parts = [(parts[0] if parts else "base") + "-" + one.guest]
+        self.lab.start_state = parts[0] if parts else None
+
     def attempt(self, one):
         """Run one scenario; returns None or what is wrong."""
         def late(*_):
@@ -76,6 +101,7 @@ class Runner:
         before = signal.signal(signal.SIGALRM, late)
         try:
             self.prepare(one)
+            self.note_start(one)
             signal.alarm(one.timeout)
             one.run(self.lab)
             signal.alarm(0)

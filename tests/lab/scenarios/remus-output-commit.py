@@ -44,5 +44,5 @@ def run(lab):
     lab.log(f"seed {SEED}, {ROUNDS} rounds")
     for number in range(1, ROUNDS + 1):
         if number > 1:
-            lab.reset("product-pvh")
+            lab.reset(lab.start_state)
         one_round(lab, number, chance)

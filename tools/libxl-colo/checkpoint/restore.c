@@ -375,9 +375,12 @@ int restore_abort(struct restore *r, struct xlc_error *err)
 int restore_finish(struct restore *r, uint32_t *domid_r,
                    struct xlc_error *err)
 {
-    if (r->wr >= 0) close(steal_fd(&r->wr)); /* this is the failover */
+    /* This is the failover; libxc calls the end of its stream an error. */
+    log_xtl_expect("Failed to read Record Header");
+    if (r->wr >= 0) close(steal_fd(&r->wr));
     if (r->running) pthread_join(r->thread, NULL);
     r->running = false;
+    log_xtl_expect(NULL);
     if (r->rc)
         return xlc_error_set(err, -EIO, "libxl could not finish %s (libxl "
                              "error %d)", r->incoming, r->rc);

@@ -90,8 +90,7 @@ static void connect_guard(struct guard *g)
                               g->sh->path, ++g->incarnation, &e) ||
         conn_wait_ready(g->conn, clock_ms() + CONN_ATTACH_MS, &e))
         drop_conn(g, e.msg);
-    else if (conn_attached(g->conn)->state == SEC_OPENING ||
-             conn_attached(g->conn)->state == SEC_OPEN)
+    else if (conn_attached(g->conn)->state == SEC_OPEN)
         g->answer = PROTO_PROMOTED; /* it runs the guest already */
     paths_init(&g->paths, g->sh->limit_ms, clock_ms());
 }
@@ -157,20 +156,27 @@ static void guard_turn(struct guard *g, bool *worker_over)
 
 /* ----- after a killed worker ----- */
 
+/* Until there is an answer, or silence: for the limit on a connection that
+ * stands, or twice that long without any connection. A connection that broke
+ * is made again. */
 static void ask_to_drop(struct guard *g)
 {
-    uint64_t deadline = clock_ms() + 2 * (uint64_t)g->sh->limit_ms;
+    uint64_t alone_since = clock_ms();
     bool over = true;
 
     if (!g->sh->linked) return;
     g->dropping = true;
     g->next_beat_ms = 0;
-    /* A connection that broke is tried again: only silence is silence. */
-    while (!g->answer && clock_ms() < deadline) {
-        if (!g->conn) connect_guard(g);
+    while (!g->answer) {
+        if (!g->conn) {
+            if (clock_ms() >= alone_since + 2 * (uint64_t)g->sh->limit_ms)
+                return;
+            connect_guard(g);
+        }
         guard_turn(g, &over);
-        if (g->conn && paths_tick(&g->paths, clock_ms()))
-            drop_conn(g, "silent");
+        if (!g->conn) continue;
+        alone_since = clock_ms();
+        if (paths_tick(&g->paths, clock_ms())) return;
     }
 }
 

@@ -30,7 +30,7 @@
  * @XLC_MOVED: the other host runs the guest now; the copy here is destroyed
  * @XLC_UNCONFIRMED: the guest ended or was handed over here, but the other
  *                   host never confirmed it: look there before you start it
- * @XLC_STUCK: contact was lost in the middle of a planned failover; the
+ * @XLC_STUCK: contact was lost while the other host was taking over; the
  *             guest is suspended here and was not started again, because the
  *             other host may run it
  * @XLC_WORKER_DIED: the process that did the work was killed; its guard

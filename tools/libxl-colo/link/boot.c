@@ -148,8 +148,8 @@ static int read_all(int fd, uint8_t *p, size_t len, uint64_t deadline,
     return 0;
 }
 
-int boot_recv(struct boot *b, struct proto_msg *m, uint8_t **buf_r,
-              uint64_t deadline_ms, struct xlc_error *err)
+static int recv_one(struct boot *b, struct proto_msg *m, uint8_t **buf_r,
+                    uint64_t deadline_ms, struct xlc_error *err)
 {
     CLEANUP_FREE uint8_t *body = NULL;
     uint8_t hdr[PROTO_HDR_LEN];
@@ -162,12 +162,23 @@ int boot_recv(struct boot *b, struct proto_msg *m, uint8_t **buf_r,
     if (!body) return xlc_error_set(err, -ENOMEM, "no memory");
     r = read_all(b->rd, body, m->hdr.length, deadline_ms, err);
     if (!r) r = proto_decode(m, body, err);
-    if (r) return r;
-    if (m->hdr.type == PROTO_REFUSED)
-        return xlc_error_set(err, -EPERM, "the other host refuses: %s",
-                             m->u.verdict.text);
-    *buf_r = steal_ptr(&body);
-    return 0;
+    if (!r) *buf_r = steal_ptr(&body);
+    return r;
+}
+
+int boot_recv(struct boot *b, struct proto_msg *m, uint8_t **buf_r,
+              uint64_t deadline_ms, struct xlc_error *err)
+{
+    int r;
+
+    do {
+        free(steal_ptr(buf_r));
+        r = recv_one(b, m, buf_r, deadline_ms, err);
+    } while (!r && m->hdr.type & PROTO_OPTIONAL);
+    if (!r && m->hdr.type == PROTO_REFUSED)
+        r = xlc_error_set(err, -EPERM, "the other host refuses: %s",
+                          m->u.verdict.text);
+    return r;
 }
 
 void boot_close(struct boot *b)

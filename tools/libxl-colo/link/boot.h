@@ -40,7 +40,7 @@ int boot_send(struct boot *b, const struct proto_msg *m,
 
 /**
  * boot_recv() - wait for one frame
- * @buf_r: the frame's body, malloc'd; @m may point into it
+ * @buf_r: NULL before; the frame's body, malloc'd, which @m may point into
  *
  * A PROTO_REFUSED becomes an error with its sentence.
  */

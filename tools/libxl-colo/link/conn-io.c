@@ -176,6 +176,11 @@ ssize_t conn_io_recv(struct conn_io *io, void *buf, size_t len,
     return n;
 }
 
+bool conn_io_pending(const struct conn_io *io)
+{
+    return io->tls && gnutls_record_check_pending(io->tls) > 0;
+}
+
 int conn_io_blocking(struct conn_io *io, struct xlc_error *err)
 {
     int fl = fcntl(io->fd, F_GETFL);

@@ -43,6 +43,9 @@ ssize_t conn_io_send(struct conn_io *io, const void *buf, size_t len,
 ssize_t conn_io_recv(struct conn_io *io, void *buf, size_t len,
                      struct xlc_error *err);
 
+/* True if TLS holds octets that conn_io_recv() would return at once. */
+bool conn_io_pending(const struct conn_io *io);
+
 int conn_io_blocking(struct conn_io *io, struct xlc_error *err);
 int conn_io_send_all(struct conn_io *io, const void *head, size_t head_len,
                      const void *body, size_t body_len,

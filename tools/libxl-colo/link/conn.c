@@ -22,7 +22,7 @@
 /* Small frames that may wait for a peer that does not read: more than a
  * minute of heartbeats. */
 #define TX_MAX (64u << 10)
-#define RX_MAX (16u << 10)
+#define RX_MAX (PROTO_HDR_LEN + PROTO_OPTIONAL_MAX)
 
 enum phase {
     PH_TLS,       /* handshake */
@@ -291,6 +291,8 @@ static int take_frame(struct conn *c, struct proto_msg *m,
     return 1;
 }
 
+static int fill_rx(struct conn *c, struct xlc_error *err);
+
 int conn_recv(struct conn *c, struct proto_msg *m, struct xlc_error *err)
 {
     int r;
@@ -298,6 +300,9 @@ int conn_recv(struct conn *c, struct proto_msg *m, struct xlc_error *err)
     if (c->phase != PH_READY) return 0;
     do {
         r = take_frame(c, m, err);
+        /* What TLS has read and decrypted already wakes no poll(). */
+        if (!r && conn_io_pending(&c->io) && !fill_rx(c, NULL))
+            r = take_frame(c, m, err);
         if (r <= 0) return r;
         if (m->hdr.incarnation != c->incarnation)
             return xlc_error_set(err, -EPROTO, "%s of connection %u on "

@@ -29,7 +29,7 @@ static const struct {
         "the guest is gone here and the other host did not confirm: look "
         "there before you start it anywhere" },
     [XLC_STUCK] = { "stuck",
-        "contact was lost in the middle of a planned failover; the guest "
+        "contact was lost while the other host was taking over; the guest "
         "stays SUSPENDED here because the other host may run it: look "
         "there; if it does not, `xl remus-stop --resume` brings it back" },
     [XLC_WORKER_DIED] = { "worker-died",

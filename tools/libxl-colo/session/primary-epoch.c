@@ -17,6 +17,11 @@
 #include "primary.h"
 #include "xlctx.h"
 
+/* At a cut nothing may move in the buffer for so long; and how long that may
+ * take to come true on a busy host. */
+#define QUIET_US  200
+#define SETTLE_US 2000000
+
 /* The stage's sink: octets of the current epoch, in order. */
 static int send_piece(void *opaque, const uint8_t *data, size_t len,
                       struct xlc_error *err)
@@ -86,8 +91,11 @@ static int hook_cut(void *opaque, uint64_t n, enum capture_after *after_r,
         if (p->freeze) *after_r = CAPTURE_LEAVE;
         return -ECANCELED;
     }
+    /* The last release must be over before the next BUFFER: sch_plug counts
+     * without a lock. The guest is suspended, so nothing new comes. */
     pthread_mutex_lock(&p->nb_lock);
-    if (p->nb) r = netbuf_buffer(p->nb, err);
+    if (p->nb) r = netbuf_settle(p->nb, QUIET_US, SETTLE_US, err);
+    if (p->nb && !r) r = netbuf_buffer(p->nb, err);
     pthread_mutex_unlock(&p->nb_lock);
     if (r) return r;
     p->buffered = p->nb;

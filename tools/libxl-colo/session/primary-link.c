@@ -13,6 +13,7 @@
 #include "host.h"
 #include "log.h"
 #include "primary.h"
+#include "sec.h"
 
 /* The other side checks and prepares a lot between CONFIG and READY. */
 #define BOOT_MS 30000u
@@ -304,11 +305,33 @@ static void remember_text(struct primary *p, const struct proto_msg *m)
     log_warn("%s: the other host says: %s", p->rec.name, p->peer_text);
 }
 
+/* A heartbeat tells what an answer that was lost would have told. */
+static void on_peer_state(struct primary *p, uint8_t state)
+{
+    switch (state) {
+    case SEC_OPENING:
+        primary_event(p, PRIM_EV_TAKING, 0);
+        break;
+    case SEC_OPEN:
+        primary_event(p, PRIM_EV_PROMOTED, 0);
+        break;
+    case SEC_DROPPED:
+        primary_event(p, PRIM_EV_DROPPED, 0);
+        break;
+    case SEC_FAILED:
+        primary_event(p, PRIM_EV_FAILED, 0);
+        break;
+    default:
+        break;
+    }
+}
+
 static void dispatch(struct primary *p, const struct proto_msg *m)
 {
     switch (m->hdr.type) {
     case PROTO_HEARTBEAT:
         p->peer_beat = m->u.heartbeat;
+        on_peer_state(p, m->u.heartbeat.state);
         break;
     case PROTO_ACK:
         primary_event(p, PRIM_EV_ACK, m->hdr.epoch);

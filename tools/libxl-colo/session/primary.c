@@ -40,12 +40,24 @@ static void with_netbuf(struct primary *p, const char *what,
     if (p->nb && f(p->nb, &e)) {
         log_error("%s: %s", what, e.msg);
         xlc_error_set(&p->why, e.status, "%s", e.msg);
+        p->trouble = true;
     }
 }
 
 static int discard_netbuf(struct netbuf *nb, struct xlc_error *err)
 {
     return netbuf_cut(nb, err);
+}
+
+/* The guest must not run, or may run again. After the final cut it is
+ * suspended and needs no pause. */
+static void stand_still(struct primary *p, bool still)
+{
+    p->freeze = still;
+    if (still == p->paused || p->m.final || !p->look.xch) return;
+    if (still) xc_domain_pause(p->look.xch, p->look.domid);
+    else xc_domain_unpause(p->look.xch, p->look.domid);
+    p->paused = still;
 }
 
 /* What the machine said, in the order of its bits. */
@@ -57,7 +69,7 @@ static void carry_out(struct primary *p, unsigned int act)
         with_netbuf(p, "releasing output", netbuf_release);
     if (act & (PRIM_DO_STOP | PRIM_DO_FREEZE)) {
         p->stop = true;
-        p->freeze = p->freeze || act & PRIM_DO_FREEZE;
+        stand_still(p, act & PRIM_DO_FREEZE);
         /* Nobody waits for the network any more. While the final epoch is
          * handed over the connection ends by itself. */
         if (p->data && p->m.state != PRIM_HANDING) conn_shutdown(p->data);
@@ -140,6 +152,38 @@ static int look_at_guest(struct primary *p, struct xlc_error *err)
     return 0;
 }
 
+/* After a failover the receiver that took the guest over stays, to tell
+ * whoever still thinks that it is the primary. It makes room when the guest is
+ * protected anew. */
+static int listen_control(struct primary *p, struct xlc_error *err)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    CLEANUP_FREE char *answer = NULL;
+    uint64_t deadline = clock_ms() + 5000;
+    char path[128];
+    int r = control_listen(&p->control, p->guest.uuid, &e);
+
+    if (r != -EBUSY) return r ? xlc_error_set(err, r, "%s", e.msg) : 0;
+    snprintf(path, sizeof(path), "%s/%s.sock", XLC_RUNDIR, p->guest.uuid);
+    if (control_ask(path, CONTROL_STATUS, 2000, &answer, err))
+        return err->status;
+    if (!strstr(answer, "\"role\":\"secondary\"") ||
+        !strstr(answer, "\"state\":\"running\""))
+        return xlc_error_set(err, -EBUSY, "%s is protected already, see "
+                             "`xl remus-status`", p->guest.name);
+    free(steal_ptr(&answer));
+    r = control_ask(path, CONTROL_STOP, 2000, &answer, err);
+    while (!r && control_listen(&p->control, p->guest.uuid,
+                                &(struct xlc_error){ 0, "" })) {
+        const struct timespec nap = { 0, 20000000 };
+
+        if (clock_ms() >= deadline)
+            return xlc_error_set(err, -EBUSY, "%s", e.msg);
+        nanosleep(&nap, NULL);
+    }
+    return r;
+}
+
 static void introduce(struct primary *p)
 {
     struct shared *sh = p->sh;
@@ -153,7 +197,7 @@ static void introduce(struct primary *p)
 
 static int hold_output(struct primary *p, struct xlc_error *err)
 {
-    struct netbuf_vif vifs[NETBUF_VIF_MAX];
+    struct netbuf_vif vifs[NETBUF_VIF_MAX] = { 0 };
     libxl_device_nic *nics;
     int n = 0, rc = 0;
     unsigned int nv = 0;
@@ -205,7 +249,7 @@ static int set_up(struct primary *p, struct xlc_error *err)
         return xlc_error_set(err, -ENOMEM, "no memory");
     rc = xlctx_new(&p->ctx, err);
     if (!rc) rc = look_at_guest(p, err);
-    if (!rc) rc = control_listen(&p->control, p->guest.uuid, err);
+    if (!rc) rc = listen_control(p, err);
     if (rc) return rc;
     introduce(p);
     rc = primary_boot(p, err);
@@ -290,7 +334,12 @@ static void one_turn(struct primary *p, const struct turn *t)
     }
     while (control_next(p->control, t->pfd + t->control, &req))
         primary_control(p, &req);
-    if (paths_tick(&p->paths, now)) primary_event(p, PRIM_EV_SILENCE, 0);
+    if (paths_tick(&p->paths, now)) {
+        p->unheard = true;
+        primary_event(p, PRIM_EV_SILENCE, 0);
+    }
+    if (p->trouble) primary_event(p, PRIM_EV_CAPTURE_ERROR, 0);
+    p->trouble = false;
     primary_heartbeat(p, now);
     primary_say(p);
     primary_answer_waiters(p, false);
@@ -373,6 +422,24 @@ static void remove_netbuf(struct primary *p)
     p->nb = NULL;
 }
 
+/* We did not hear the other host, but it may hear us: say for a while that
+ * we go on alone (its machine takes an opening back on that word). */
+static void say_farewell(struct primary *p)
+{
+    uint64_t until = clock_ms() + p->o->limit_ms;
+
+    if (!p->unheard) return;
+    while (clock_ms() < until) {
+        struct pollfd pfd = { .fd = p->wake, .events = POLLIN };
+
+        primary_heartbeat(p, clock_ms());
+        primary_say(p);
+        p->sh->beat_ms = clock_ms();
+        poll(&pfd, 1, (int)p->o->heartbeat_ms);
+        drain_fd(p->wake);
+    }
+}
+
 static void finish(struct primary *p)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -381,6 +448,7 @@ static void finish(struct primary *p)
     if (p->guest.xch) {
         settle_guest(p);
         remove_netbuf(p);
+        say_farewell(p);
         primary_unpublish(p);
     }
     if (p->rec.role && p->rec.state[0]) {

@@ -67,7 +67,8 @@ struct primary_waiter {
  * @boot: the ssh command, until the connections stand
  * @caps: what both ends can do
  * @addr, @naddr: addresses of the peer; the first carries the data
- * @incoming: heartbeats that came last, for status
+ * @peer_beat: the heartbeat that came last
+ * @unheard: the end came by silence
  * @stop: the checkpoint thread ends; @freeze: and leaves the guest suspended
  * @final_next: the next capture is the last; @final_now: this one is
  * @demand: somebody wants a checkpoint now
@@ -98,7 +99,8 @@ struct primary {
     struct stage *stage;
     struct capture cap;
     pthread_t thread;
-    bool thread_running, cfg_inited, data_broken;
+    bool thread_running, cfg_inited, data_broken, unheard;
+    volatile bool trouble; /* the buffer failed: protection must end */
     int wake, sigfd;
     uint64_t heartbeat_seq, next_beat_ms, started_ms, progress_ms;
     int progress_last;
@@ -112,6 +114,7 @@ struct primary {
     pthread_cond_t cond;
     struct prim m;
     volatile bool stop; /* the checkpoint thread reads it without the lock */
+    bool paused; /* we paused the guest, see stand_still() */
     bool freeze, final_next, final_now, demand, finished, destroy;
     bool buffered, capture_over;
     uint64_t asked_epoch, next_due_us, suspended_since_ms, moved_ms;

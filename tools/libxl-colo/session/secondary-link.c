@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "prim.h"
 #include "secondary.h"
 
 void secondary_accept(struct secondary *s, uint64_t now_ms)
@@ -104,6 +105,8 @@ static void dispatch(struct secondary *s, const struct proto_msg *m)
     switch (m->hdr.type) {
     case PROTO_HEARTBEAT:
         s->peer_beat = m->u.heartbeat;
+        if (m->u.heartbeat.state == PRIM_SOLO)
+            secondary_event(s, SEC_EV_SOLO, 0);
         break;
     case PROTO_DROP:
         log_info("%s: the primary goes on alone (%s)", s->rec.name,

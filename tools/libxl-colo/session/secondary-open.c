@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "prim.h"
 #include "secondary.h"
 
 #define RETRY_S 2
@@ -49,17 +50,53 @@ static void note(struct secondary *s, const struct xlc_error *e)
              e->msg);
 }
 
-/* Try @step until it works. */
-static void insist(struct secondary *s,
-                   int (*step)(struct restore *, struct xlc_error *))
+/* The primary may turn out to live, and to go on alone, until the guest's
+ * first step here. */
+static bool still_ours(struct secondary *s)
+{
+    LOCK_SCOPE(&s->lock);
+    return s->m.state == SEC_OPENING;
+}
+
+/* The guest's first step: under the lock, so that the primary's word comes
+ * before it or after it. */
+static int first_step(struct secondary *s, struct xlc_error *err)
+{
+    LOCK_SCOPE(&s->lock);
+    if (s->m.state != SEC_OPENING) return 0; /* insist() looks again */
+    return restore_unpause(s->restore, err);
+}
+
+static int add_devices(struct secondary *s, struct xlc_error *err)
+{
+    return restore_devices(s->restore, err);
+}
+
+/* The primary stands still and waits for how this goes: better there than
+ * nowhere. */
+static bool primary_waits(const struct secondary *s)
+{
+    return s->peer_beat.state == PRIM_YIELDING &&
+           paths_silence_ms(&s->paths, clock_ms()) < s->hello.limit_ms;
+}
+
+/* Try @step until it works. Return: false if the guest is not ours any more */
+static bool insist(struct secondary *s,
+                   int (*step)(struct secondary *, struct xlc_error *))
 {
     const struct timespec nap = { RETRY_S, 0 };
 
     for (;;) {
         struct xlc_error e = XLC_ERROR_INIT;
 
-        if (!step(s->restore, &e)) return;
+        if (!still_ours(s)) return false;
+        if (!step(s, &e)) return still_ours(s);
         note(s, &e);
+        if (primary_waits(s)) {
+            log_error("%s: %s; the primary goes on", s->rec.name, e.msg);
+            secondary_event(s, SEC_EV_OPEN_FAILED, 0);
+            return false;
+        }
         log_error("%s: %s; trying again in %d s", s->rec.name, e.msg,
                   RETRY_S);
         nanosleep(&nap, NULL);
@@ -87,8 +124,13 @@ static void run_it(struct secondary *s)
     snprintf(s->rec.state, sizeof(s->rec.state), "open");
     /* A record that can't be written is no reason to leave clients alone. */
     if (record_save(&s->rec, &e)) log_error("%s: %s", s->rec.name, e.msg);
-    insist(s, restore_devices);
-    insist(s, restore_unpause);
+    if (!insist(s, add_devices) || !insist(s, first_step)) {
+        xlc_error_clear(&e);
+        log_warn("%s: the primary lives after all; removing the copy",
+                 s->rec.name);
+        if (restore_abort(s->restore, &e)) log_error("%s", e.msg);
+        return;
+    }
     s->sh->building = false;
     s->sh->open = true;
     log_info("%s: runs here as domain %u, from epoch %llu, %llu ms after the "

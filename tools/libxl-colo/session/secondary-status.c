@@ -117,13 +117,18 @@ void secondary_control(struct secondary *s, const struct control_req *req)
         return;
     case CONTROL_STOP:
         /* The copy goes; or the guest runs here and only this process goes. */
-        s->dismissed = true;
-        control_reply_error(s->control, req->id, &ok);
         pthread_mutex_lock(&s->lock);
         if (!s->note[0])
             snprintf(s->note, sizeof(s->note), "stopped on the secondary");
         pthread_mutex_unlock(&s->lock);
         secondary_event(s, SEC_EV_STOP, 0);
+        if (sec_out(&s->m) || s->m.state == SEC_OPEN) {
+            s->dismissed = true;
+            control_reply_error(s->control, req->id, &ok);
+        } else {
+            refuse(s, req, "the guest is being handed over to this host; "
+                   "it can't be stopped now");
+        }
         return;
     default:
         refuse(s, req, "ask on the host that runs the guest");
