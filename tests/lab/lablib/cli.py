@@ -71,7 +71,7 @@ def cmd_power_off(args):
 
 def cmd_power_on(args):
     """start a host again"""
-    Lab.attach(args.lab).power_on(args.host, args.saved)
+    Lab.attach(args.lab).power_on(args.host, args.saved, args.dom0)
 
 
 def cmd_reset(args):
@@ -233,9 +233,12 @@ def parser():
     add("client", cmd_client, "command")
     _guest_options(sub)
     add("power-off", cmd_power_off, "host")
-    add("power-on", cmd_power_on, "host").add_argument(
-        "--saved", action="store_true",
-        help="from the saved state: the disk as after up")
+    power_on = add("power-on", cmd_power_on, "host")
+    power_on.add_argument("--saved", action="store_true",
+                          help="from the saved state: the disk as after up")
+    power_on.add_argument("--dom0", default="", metavar="WORDS",
+                          help="for dom0's command line, such as "
+                          "lab.xenstored=C")
     for name, function in (("cut", cmd_cut), ("heal", cmd_heal)):
         add(name, function, "wire").add_argument(
             "host", nargs="?", choices=["A", "B"])
@@ -249,8 +252,11 @@ def parser():
 def main():
     """Run the command line; errors are one sentence and status 1."""
     def stop(*_):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # once is enough
         raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     args = parser().parse_args()
     output.quiet = args.quiet
     try:

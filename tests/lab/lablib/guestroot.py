@@ -65,8 +65,7 @@ def _add_programs(parts, root):
 
 
 def _add_ssh(root, keys):
-    """The fixed host key, converted for dropbear at the guest's first use,
-    and the lab's key as the only login."""
+    """The fixed host key, and the lab's key as the only login."""
     for name, target in (("guest_host_key", "etc/dropbear/host_key"),
                          ("id.pub", "root/.ssh/authorized_keys")):
         path = os.path.join(root, target)

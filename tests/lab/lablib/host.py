@@ -220,9 +220,8 @@ class Host:
         """Run a command in dom0; returns a subprocess.CompletedProcess with
         bytes.  With check a status that is not 0 is a LabError."""
         try:
-            done = subprocess.run(
-                self.ssh_argv(command), capture_output=True, timeout=timeout,
-                input=b"" if input is None else input)
+            done = procs.call(self.ssh_argv(command), timeout=timeout,
+                              input=b"" if input is None else input)
         except subprocess.TimeoutExpired:
             raise LabError(f"host {self.name} did not finish '{command}' "
                            f"in {timeout} s") from None

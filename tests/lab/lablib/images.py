@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # images.py - build and find the images that all hosts of a recipe share
-"""Built once for a key (see recipe.py), in a scratch directory that becomes
-the final one by a rename, under a lock that other labs wait for:
+"""Built once for a key (see recipe.py) by builder.py, in a scratch directory
+that becomes the final one by a rename, under a lock that other labs wait
+for:
 
   xen, vmlinux, initrd.img     what QEMU loads
   dom0.raw                     dom0's root, ext4; hosts use overlays on it
@@ -12,20 +13,17 @@ the final one by a rename, under a lock that other labs wait for:
   saved-*                      machine states, see saved.py
 """
 
-import json
 import os
 import shutil
 import tempfile
-import time
 
-from . import cpio, guestroot, kernels, packages, recipe as recipes
-from .output import LabError, stage, together
-from .paths import FILES, cache_dir, locked, open_lock
-from .procs import run
+from . import recipe as recipes
+from .builder import Builder
+from .output import LabError, stage
+from .paths import cache_dir, locked, open_lock
+from .wait import wait
 
-DOM0_MIB = 4096
-DOM0_BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"]
-KEEP = 2  # images of one suite and Xen that stay in the cache
+KEEP = 5  # images that stay in the cache, each about 1.1 GB
 NEEDED = ("mmdebstrap", "mkfs.ext4", "ssh-keygen", "qemu-img")
 
 
@@ -42,7 +40,7 @@ def ensure(recipe, fresh=False):
             _build(recipe, path)
         os.utime(path)
         lock = open_lock(path + "/lock", exclusive=False)
-    _prune(recipe, path)
+    _prune()
     return path, lock
 
 
@@ -56,14 +54,14 @@ def _remove(path, what):
     os.close(lock)
 
 
-def _prune(recipe, current):
-    """Remove old images of this recipe, and what killed builds left.
+def _prune():
+    """Remove the images that were not used for longest, and what killed
+    builds left.
 
     Only a process that holds KEY.lock touches KEY or building-KEY-*, so a
     key whose lock is taken is in use and is left alone."""
-    prefix = f"{recipe.suite}-{recipe.xen}-"
     top = cache_dir()
-    keys = [n for n in os.listdir(top) if n.startswith(prefix)
+    keys = [n for n in os.listdir(top) if not n.startswith("building-")
             and os.path.isdir(os.path.join(top, n))]
     keys.sort(key=lambda n: os.path.getmtime(os.path.join(top, n)))
     for key in keys[:-KEEP]:
@@ -107,128 +105,15 @@ def _build(recipe, path):
             shutil.rmtree(path)
         os.rename(builder.out, path)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            _clear(scratch)
+        except KeyboardInterrupt:
+            _clear(scratch)
+            raise
 
 
-class Builder:
-    """One build.  The two package trees are made side by side; what needs
-    only one of them is done on the same thread."""
-
-    def __init__(self, recipe, scratch):
-        self.recipe = recipe
-        self.scratch = scratch
-        self.out = os.path.join(scratch, "out")
-        self.root = os.path.join(scratch, "dom0")
-        self.keys = os.path.join(self.out, "keys")
-        self.manifest = {"suite": recipe.suite, "xen": recipe.xen,
-                         "seconds": {}}
-        os.makedirs(self.keys)
-
-    def timed(self, name, function, *args):
-        """Run one stage, say and record how long it took."""
-        began = time.monotonic()
-        with stage("  " + name):
-            result = function(*args)
-        self.manifest["seconds"][name] = round(time.monotonic() - began, 1)
-        return result
-
-    def build(self):
-        """Do all stages, leaving the result in self.out."""
-        together(lambda: self.timed("dom0's packages", self.dom0_packages),
-                 self.parts_side)
-        self.timed("dom0's root", self.finish_dom0)
-        self.timed("dom0's disk", guestroot.make_ext4, self.root,
-                   os.path.join(self.out, "dom0.raw"), DOM0_MIB)
-        with open(os.path.join(self.out, "manifest.json"), "w") as f:
-            json.dump(self.manifest, f, indent=1, sort_keys=True)
-
-    def dom0_packages(self):
-        """Install dom0's packages."""
-        packages.bootstrap(
-            self.recipe, self.root, "minbase",
-            recipes.dom0_packages(self.recipe), recipes.EXCLUDE,
-            os.path.join(self.scratch, "dom0.log"))
-        self.manifest["packages"] = packages.versions(self.root)
-
-    def parts_side(self):
-        """Everything that comes out of the extracted packages."""
-        top = os.path.join(self.scratch, "parts")
-        self.timed("kernels' and guests' packages", packages.bootstrap,
-                   self.recipe, top, "extract",
-                   recipes.parts_packages(self.recipe), recipes.EXCLUDE,
-                   os.path.join(self.scratch, "parts.log"))
-        parts = kernels.Parts(top)
-        self.timed("dom0's kernel and Xen", self.dom0_kernel, parts)
-        self.make_keys(parts)
-        self.timed("guests' kernel and root", guestroot.build, parts,
-                   self.keys, self.scratch, os.path.join(self.out, "guest"))
-
-    def dom0_kernel(self, parts):
-        """The three files that QEMU loads, and dom0's modules."""
-        recipe = self.recipe
-        self.manifest["hypervisor"] = kernels.unpack_xen(
-            parts, recipe.series, recipe.release,
-            os.path.join(self.out, "xen"))
-        release = parts.kernel_release(cloud=False)
-        self.manifest["kernel"] = release
-        kernels.unpack_linux(
-            parts, os.path.join(parts.top, "boot/vmlinuz-" + release),
-            os.path.join(self.out, "vmlinux"), self.scratch)
-        moddir = kernels.copy_modules(
-            parts, release, os.path.join(self.scratch, "dom0-modules"))
-        initrd = os.path.join(self.scratch, "dom0-initrd")
-        for name in ("proc", "mnt"):
-            os.makedirs(os.path.join(initrd, name))
-        guestroot.add_busybox(parts, initrd)
-        guestroot.add_modules(moddir, DOM0_BOOT_MODULES, initrd)
-        shutil.copy(os.path.join(FILES, "initrd/init"), initrd)
-        cpio.write(initrd, os.path.join(self.out, "initrd.img"))
-
-    def make_keys(self, parts):
-        """ssh keys: one to log in everywhere, one for the hosts, one for
-        the guests; and the known_hosts that name them."""
-        for name in ("id", "host_key"):
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C",
-                 "xl-colo-lab", "-f", os.path.join(self.keys, name)])
-        guest = os.path.join(self.keys, "guest_host_key")
-        text = parts.tool("dropbearkey", "-t", "ed25519", "-f", guest)
-        public = [line for line in text.decode().splitlines()
-                  if line.startswith("ssh-ed25519 ")][0]
-        with open(os.path.join(self.keys, "host_key.pub")) as f:
-            host = " ".join(f.read().split()[:2])
-        hosts = "a,b,a-link,b-link,10.77.0.11,10.77.0.12,10.78.0.*,10.79.0.*"
-        with open(os.path.join(self.keys, "known_hosts"), "w") as f:
-            f.write(f"{hosts} {host}\n"
-                    f"10.77.0.*,g* {' '.join(public.split()[:2])}\n")
-
-    def finish_dom0(self):
-        """Add kernel modules, keys, the lab's own files and the guests'
-        files to dom0's tree."""
-        shutil.copytree(
-            os.path.join(self.scratch, "dom0-modules/lib/modules"),
-            os.path.join(self.root, "usr/lib/modules"), dirs_exist_ok=True)
-        shutil.copytree(os.path.join(FILES, "dom0"), self.root,
-                        symlinks=True, dirs_exist_ok=True)
-        for name in ("init", "poweroff", "reboot", "halt"):
-            link = os.path.join(self.root, "usr/sbin", name)
-            if not os.path.lexists(link):
-                os.symlink("/bin/busybox", link)
-        ssh = os.path.join(self.root, "etc/ssh")
-        for name in os.listdir(ssh):
-            if name.startswith("ssh_host_"):
-                os.unlink(os.path.join(ssh, name))
-        self.place("host_key", "etc/ssh/ssh_host_ed25519_key", 0o600)
-        self.place("host_key.pub", "etc/ssh/ssh_host_ed25519_key.pub", 0o644)
-        self.place("known_hosts", "etc/ssh/ssh_known_hosts", 0o644)
-        self.place("id", "root/.ssh/id_ed25519", 0o600)
-        self.place("id.pub", "root/.ssh/authorized_keys", 0o600)
-        os.chmod(os.path.join(self.root, "root/.ssh"), 0o700)
-        shutil.copytree(os.path.join(self.out, "guest"),
-                        os.path.join(self.root, "srv/lab/guest"))
-
-    def place(self, key, target, mode):
-        """Install one of the keys into dom0."""
-        path = os.path.join(self.root, target)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        shutil.copy(os.path.join(self.keys, key), path)
-        os.chmod(path, mode)
+def _clear(scratch):
+    """Remove a build's directory, in which an interrupted mmdebstrap that
+    is being killed may still write."""
+    wait(lambda: shutil.rmtree(scratch, ignore_errors=True)
+         or not os.path.exists(scratch), 30, f"{scratch} to be removed")

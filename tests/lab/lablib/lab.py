@@ -180,14 +180,16 @@ class Lab:
         """Take the power from a host: SIGKILL, no goodbye."""
         self.host(host).power_off()
 
-    def power_on(self, host, saved=False):
-        """Boot a host from its disk, or reset it to its saved state."""
+    def power_on(self, host, saved=False, dom0_args=""):
+        """Boot a host from its disk, or reset it to its saved state.  A boot
+        may add words to dom0's command line: "lab.xenstored=C" starts the C
+        xenstored instead of oxenstored."""
         if self.host(host).running():
             raise LabError(f"host {host} is on already")
         if saved:
             self.host(host).start_saved(self.saved, self._flock())
         else:
-            self.host(host).start_cold(self._flock())
+            self.host(host).start_cold(self._flock(), dom0_args=dom0_args)
 
     def install(self, tree):
         """Unpack the directory tree into / of both hosts; ldconfig."""

@@ -11,6 +11,7 @@ import time
 
 _START = time.monotonic()
 _lock = threading.Lock()
+_interrupted = threading.Event()
 quiet = False
 record = []  # the lines of the current scenario
 
@@ -37,10 +38,23 @@ def stage(name):
     say(f"{name}: {time.monotonic() - began:.1f} s")
 
 
+class Interrupted(LabError):
+    """Raised in a thread that is to end because of Ctrl-C."""
+
+
+def check_interrupt():
+    """In a thread of together(): end it if the program was interrupted."""
+    if _interrupted.is_set():
+        raise Interrupted("interrupted")
+
+
 def together(*jobs):
     """Run the functions in parallel; raise the first error once all ended.
 
-    Returns their results in order."""
+    Returns their results in order.  On Ctrl-C the threads are made to end
+    before the interrupt goes on, so that nobody starts what the caller is
+    about to clear up."""
+    from . import procs
     results, errors = [None] * len(jobs), []
 
     def work(i, job):
@@ -53,8 +67,16 @@ def together(*jobs):
                for i, job in enumerate(jobs)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        _interrupted.set()
+        procs.interrupt()
+        for thread in threads:
+            thread.join()
+        _interrupted.clear()
+        raise
     if errors:
         raise errors[0]
     return results

@@ -5,14 +5,18 @@ asked for at run time, and mmdebstrap's own default serves a machine whose
 apt knows no Debian mirror."""
 
 import os
-import subprocess
 
 from .output import LabError
-from .procs import run
+from .procs import call, run
 
 # Settings of this machine's apt without which its mirror may not work.
 APT_OPTIONS = ("Acquire::http::Proxy", "Acquire::https::Proxy",
                "Acquire::Check-Valid-Until", "Acquire::Check-Date")
+
+# What mmdebstrap mounts it mounts for itself, and all that it started ends
+# with it: nothing is left on this machine however the build ends.
+PRIVATE = ["unshare", "--mount", "--propagation", "private", "--pid",
+           "--fork", "--kill-child", "--mount-proc", "--"]
 
 
 def _sites():
@@ -60,15 +64,14 @@ def _apt_options():
 
 def bootstrap(recipe, target, variant, include, exclude, log):
     """Make the directory target out of packages; the chatter goes to log."""
-    argv = ["mmdebstrap", "--mode=root", f"--variant={variant}",
+    argv = PRIVATE + ["mmdebstrap", "--mode=root", f"--variant={variant}",
             "--include=" + ",".join(include), "--skip=output/dev"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in exclude]
     argv += _apt_options() + [recipe.suite, target]
     lines = sources(recipe)
     with open(log, "wb") as out:
-        done = subprocess.run(
-            argv + (["-"] if lines else []), stdout=out, stderr=out,
-            input="\n".join(lines).encode() + b"\n")
+        done = call(argv + (["-"] if lines else []),
+                    "\n".join(lines).encode() + b"\n", out, out)
     if done.returncode != 0:
         with open(log, errors="replace") as f:
             tail = "".join(f.readlines()[-8:])

@@ -2,15 +2,25 @@
 # procs.py - long-lived processes: start, recognise and end them by PID
 """A process that outlives the command that started it has a file with its
 PID and the kernel's start time of that PID.  Both must match before a
-signal is sent, so a PID that was reused by a stranger is left alone."""
+signal is sent, so a PID that was reused by a stranger is left alone.
+
+A process that does not is waited for by call(), and ended by interrupt():
+after Ctrl-C no thread may start or wait for anything until the main thread
+has joined all threads (output.together) and begins to clear up."""
 
 import json
 import os
 import signal
 import subprocess
+import threading
 
+from . import output
 from .output import LabError
 from .wait import wait
+
+_children = {}          # long-lived ones, by PID
+_called = set()         # those that a call() waits for
+_lock = threading.Lock()
 
 
 def start_time(pid):
@@ -26,17 +36,15 @@ def start_time(pid):
 def spawn(argv, pidfile, log, pass_fds=()):
     """Start argv in a session of its own, output to the file log, and
     write pidfile.  Returns the PID."""
-    with open(log, "ab") as out:
+    with open(log, "ab") as out, _lock:
+        output.check_interrupt()
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=out, start_new_session=True,
                                  pass_fds=pass_fds)
-    with open(pidfile, "w") as f:
-        json.dump({"pid": child.pid, "start": start_time(child.pid)}, f)
+        with open(pidfile, "w") as f:
+            json.dump({"pid": child.pid, "start": start_time(child.pid)}, f)
     _children[child.pid] = child
     return child.pid
-
-
-_children = {}
 
 
 def _reap(pid):
@@ -78,12 +86,39 @@ def end(pidfile, sig=signal.SIGTERM, grace=5.0):
     return pid is not None
 
 
+def interrupt():
+    """End what call() waits for; those calls fail."""
+    with _lock:
+        for child in _called:
+            child.terminate()
+
+
+def call(argv, input=b"", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+         timeout=None):
+    """subprocess.run, except that interrupt() ends it."""
+    with _lock:
+        output.check_interrupt()
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=stdout,
+                                 stderr=stderr)
+        _called.add(child)
+    try:
+        out, err = child.communicate(input, timeout)
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        with _lock:
+            _called.discard(child)
+    output.check_interrupt()
+    return subprocess.CompletedProcess(argv, child.returncode, out, err)
+
+
 def run(argv, text=b""):
     """Run argv with text as its input; returns its output.  A failure is
     explained in a sentence."""
     if isinstance(text, str):
         text = text.encode()
-    done = subprocess.run(argv, input=text, capture_output=True)
+    done = call(argv, text)
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip()[-2000:]
         raise LabError(f"'{' '.join(map(str, argv))}' failed with status "

@@ -100,7 +100,7 @@ def key(recipe):
         (recipe, dom0_packages(recipe), parts_packages(recipe),
          EXCLUDE)).encode())
     code = [os.path.join(LABDIR, "lablib", name + ".py") for name in
-            ("images", "guestroot", "kernels", "packages", "cpio")]
+            ("builder", "guestroot", "kernels", "packages", "cpio")]
     for top, _, names in os.walk(FILES):
         code += [os.path.join(top, name) for name in names]
     _hash_files(digest, code)

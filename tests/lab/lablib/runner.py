@@ -180,3 +180,5 @@ def main(args):
     finally:
         if mine:
             lab.down()
+        else:
+            lab.end_clients()

@@ -5,7 +5,7 @@ between two looks at a condition."""
 
 import time
 
-from .output import LabError
+from .output import LabError, check_interrupt
 
 
 def wait(condition, timeout, what, interval=0.05):
@@ -13,6 +13,7 @@ def wait(condition, timeout, what, interval=0.05):
     raise a LabError that says what was waited for."""
     deadline = time.monotonic() + timeout
     while True:
+        check_interrupt()
         value = condition()
         if value:
             return value

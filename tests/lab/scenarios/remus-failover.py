@@ -19,6 +19,6 @@ def run(lab):
     clients.finish()
     # The LAN knows the new port: the guest is found from scratch, too.
     lab.client(f"ip neigh flush to {guest.address}")
-    assert guest.answers(10)
+    guest.wait_answer(60)
     assert "g1" in lab.out("B", "xl list g1")
     assert "--incoming" not in lab.out("B", "xl list")

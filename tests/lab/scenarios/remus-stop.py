@@ -26,7 +26,7 @@ def run(lab):
         assert b"remus-stop" in done.stderr, (command, done.stderr)
     lab.out("A", "xl remus-stop g1")
     assert _remus.ended(lab) == 0
-    assert guest.answers(10)
+    guest.wait_answer(60)
     assert lab.out("A", "xl remus-status --json") == "[]"
     lab.wait(lambda: "g1" not in lab.out("B", "xl list"), 20,
              "the copy on B to go", interval=0.3)

@@ -50,6 +50,7 @@ int capture_suspend(struct capture *c)
             xlc_error_set(&c->err, r, "%s", e.msg[0] ? e.msg : "stopped");
     }
     c->t_suspended = clock_us();
+    c->suspended = !r;
     return r ? 0 : 1;
 }
 
@@ -60,6 +61,7 @@ int capture_postcopy(struct capture *c)
     int r;
 
     c->t_captured = clock_us();
+    c->suspended = false;
     r = c->hooks->cut(c->opaque, c->epoch, &after, &c->err);
     if (after == CAPTURE_RESUME) {
         struct xlc_error e = XLC_ERROR_INIT;
@@ -73,6 +75,7 @@ int capture_postcopy(struct capture *c)
     c->times.capture = c->t_captured - c->t_suspended;
     c->times.resume = now - c->t_captured;
     c->times.pause = now - c->t_asked;
+    if (r) xlc_error_set(&c->err, r, "stopped");
     return r ? 0 : 1;
 }
 
@@ -101,6 +104,13 @@ int capture_run(struct capture *c)
     int r;
 
     r = c->ops->save(c->guest, stage_fd(c->stage), c, &e);
+    if (c->suspended) { /* libxc failed between suspend and postcopy */
+        struct xlc_error e2 = XLC_ERROR_INIT;
+
+        if (c->ops->resume(c->guest, &e2)) log_error("%s", e2.msg);
+        c->hooks->asked(c->opaque, false);
+        c->suspended = false;
+    }
     /* A call-back's reason is the better one. */
     if (r && !c->err.status) xlc_error_set(&c->err, r, "%s", e.msg);
     return c->err.status == -ECANCELED ? 0 : c->err.status;

@@ -76,6 +76,7 @@ struct capture_times {
  * @suspend_ms: how long a suspend may take
  * @stop: set by anyone: end as soon as possible
  * @epoch: number of the epoch that is being made, from 1
+ * @suspended: the guest is suspended and nobody has decided on it yet
  * @times, @bytes: of the newest whole epoch
  * @err: what ended it
  */
@@ -89,6 +90,7 @@ struct capture {
     void *opaque;
 
     uint64_t epoch;
+    bool suspended;
     uint64_t t_asked, t_suspended, t_captured;
     uint64_t total_before;
     struct capture_times times;

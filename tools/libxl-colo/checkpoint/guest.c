@@ -37,7 +37,7 @@
 #define SUSPEND_POLL_MS 20
 /* After a request was read but taken back, a guest is given this long to
  * suspend after all, so that it can be resumed. */
-#define LATE_SUSPEND_MS 10000
+#define LATE_SUSPEND_MS 8000
 
 int guest_clone(struct guest *g, const struct guest *of,
                 struct xlc_error *err)
@@ -177,6 +177,7 @@ static int control_swap(struct guest *g, const char *from, const char *to,
 {
     char path[80];
 
+    was[0] = 0;
     snprintf(path, sizeof(path), "%s/control/shutdown", g->path);
     for (;;) {
         CLEANUP_FREE char *old = NULL;
@@ -221,7 +222,7 @@ static int ask_suspend(struct guest *g, uint64_t deadline,
     for (;;) {
         int r = control_swap(g, "", "suspend", was, sizeof(was)), s;
 
-        if (r == 1 || !strcmp(was, "suspend")) return 0;
+        if (r == 1 || (r == 0 && !strcmp(was, "suspend"))) return 0;
         if (r < 0)
             return xlc_error_set(err, r, "xenstore: can't write %s/control/"
                                  "shutdown: %s", g->path, strerror(-r));

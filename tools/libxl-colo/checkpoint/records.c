@@ -116,9 +116,6 @@ static int on_header(struct records *r, struct xlc_error *err)
         r->hdr_want = RECORDS_REC_HDR;
         return 0;
     }
-    if (r->complete)
-        return xlc_error_set(err, -EPROTO,
-                             "an epoch goes on after its CHECKPOINT");
     return check_record(r, err);
 }
 
@@ -128,6 +125,11 @@ int records_feed(struct records *r, const uint8_t *data, size_t len,
     while (len) {
         size_t n;
 
+        /* Its first octet already: an epoch that ends inside the header of
+         * one more record is not complete. */
+        if (r->complete)
+            return xlc_error_set(err, -EPROTO,
+                                 "an epoch goes on after its CHECKPOINT");
         if (r->body_left && !r->want_count) {
             n = r->body_left < len ? (size_t)r->body_left : len;
             if (r->type == RECORD_TSC_INFO && r->tsc_have < sizeof(r->tsc)) {

@@ -388,6 +388,18 @@ int restore_finish(struct restore *r, uint32_t *domid_r,
     return 0;
 }
 
+bool restore_exists(struct restore *r)
+{
+    libxl_dominfo info;
+    bool there;
+
+    libxl_dominfo_init(&info);
+    there = !libxl_domain_info(r->ctx, &info, r->domid) && !info.dying &&
+            !memcmp(libxl_uuid_bytearray(&info.uuid), r->uuid_raw, 16);
+    libxl_dominfo_dispose(&info);
+    return there;
+}
+
 int restore_devices(struct restore *r, struct xlc_error *err)
 {
     while (r->disks_added < r->ndisks) {
@@ -416,14 +428,15 @@ int restore_devices(struct restore *r, struct xlc_error *err)
 
 int restore_unpause(struct restore *r, struct xlc_error *err)
 {
-    int rc = libxl_domain_rename(r->ctx, r->domid, r->incoming, r->name);
+    int rc = libxl_domain_unpause(r->ctx, r->domid, NULL);
 
-    /* A wrong name is no reason not to run. */
-    if (rc) log_warn("%s can't be renamed to %s", r->incoming, r->name);
-    rc = libxl_domain_unpause(r->ctx, r->domid, NULL);
     if (rc)
         return xlc_error_set(err, -EIO, "%s can't be let go (libxl error "
                              "%d)", r->name, rc);
+    /* Only now: a copy that never ran is found by its name and removed. A
+     * wrong name is no reason not to run. */
+    if (libxl_domain_rename(r->ctx, r->domid, r->incoming, r->name))
+        log_warn("%s can't be renamed to %s", r->incoming, r->name);
     return 0;
 }
 

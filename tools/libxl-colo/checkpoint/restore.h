@@ -73,6 +73,9 @@ int restore_abort(struct restore *r, struct xlc_error *err);
 int restore_finish(struct restore *r, uint32_t *domid_r,
                    struct xlc_error *err);
 
+/* False if the finished domain is gone: somebody destroyed it. */
+bool restore_exists(struct restore *r);
+
 /* Add disks and vifs to the finished domain. May be called again after a
  * failure; what was added already stays. */
 int restore_devices(struct restore *r, struct xlc_error *err);

@@ -55,6 +55,7 @@
 
 /**
  * struct guard - the guard's own state
+ * @dropping: DROP is said until it is answered; @handing: YOURS is
  * @answer: what the peer said to our DROP: a PROTO_ type, or 0
  */
 struct guard {
@@ -67,7 +68,7 @@ struct guard {
     uint32_t incarnation;
     struct paths paths;
     uint64_t next_beat_ms, seq;
-    bool dropping;
+    bool dropping, handing;
     uint16_t answer;
 };
 
@@ -106,8 +107,10 @@ static void guard_send(struct guard *g, uint64_t now)
     m.u.heartbeat.accepted = m.u.heartbeat.applied = g->sh->acked;
     m.u.heartbeat.state = (uint8_t)g->sh->state;
     conn_send(g->conn, &m);
-    if (g->dropping) {
-        m = (struct proto_msg){ .hdr.type = PROTO_DROP };
+    if (g->dropping || g->handing) {
+        m = (struct proto_msg){ .hdr.type = g->handing ? PROTO_YOURS :
+                                PROTO_DROP };
+        m.hdr.epoch = g->sh->acked;
         m.u.verdict.reason = PROTO_WHY_WORKER_DIED;
         conn_send(g->conn, &m);
     }
@@ -165,7 +168,7 @@ static void ask_to_drop(struct guard *g)
     bool over = true;
 
     if (!g->sh->linked) return;
-    g->dropping = true;
+    g->dropping = !g->handing;
     g->next_beat_ms = 0;
     while (!g->answer) {
         if (!g->conn) {
@@ -223,7 +226,14 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
     struct xlc_error e = XLC_ERROR_INIT;
     int s;
 
-    if (g->answer == PROTO_PROMOTED) return yield(g, guest, ctx);
+    if (g->answer == PROTO_PROMOTED || g->sh->state == PRIM_YIELDED)
+        return yield(g, guest, ctx);
+    if (!g->answer && (g->sh->state == PRIM_YIELDING || g->sh->final ||
+                       g->sh->state == PRIM_STUCK)) {
+        /* The other host was taking over, and is silent now. */
+        log_error("%s", xlc_outcome_text(XLC_STUCK));
+        return XLC_STUCK;
+    }
     s = guest_state(guest);
     if (s < 0 || g->sh->ended) {
         /* It ended by itself. Without the peer's word its last output is
@@ -234,10 +244,7 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
         g->sh->ended = s < 0 ? (uint32_t)-s : (uint32_t)g->sh->ended;
         return sure ? XLC_POWEROFF : XLC_UNCONFIRMED;
     }
-    if (g->sh->final && !g->answer) {
-        log_error("%s", xlc_outcome_text(XLC_STUCK));
-        return XLC_STUCK;
-    }
+    if (g->sh->paused) xc_domain_unpause(guest->xch, guest->domid);
     if (guest_clean(guest, g->sh->asked, &e))
         log_error("%s: %s", g->sh->name, e.msg);
     clean_netbuf(g, false);
@@ -260,6 +267,29 @@ static void sweep_socket(struct guard *g)
     unlink(path);
 }
 
+/* The worker was killed in the middle of a planned failover: the peer holds
+ * the last epoch, and our copy may be half destroyed. It goes, and then the
+ * peer is told (RULES A13); DROP would cost the last copy. */
+static enum xlc_outcome hand_over(struct guard *g)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct guest guest = { 0 };
+    libxl_ctx *ctx = NULL;
+
+    if (!xlctx_new(&ctx, &e) && !guest_open(&guest, ctx, g->sh->uuid, &e)) {
+        yield(g, &guest, ctx);
+        sweep_xenstore(&guest);
+    } else {
+        clean_netbuf(g, true);
+    }
+    guest_close(&guest);
+    if (ctx) libxl_ctx_free(ctx);
+    sweep_socket(g);
+    g->handing = true;
+    ask_to_drop(g); /* says YOURS */
+    return g->answer == PROTO_PROMOTED ? XLC_MOVED : XLC_UNCONFIRMED;
+}
+
 static enum xlc_outcome recover(struct guard *g)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -270,6 +300,7 @@ static enum xlc_outcome recover(struct guard *g)
     if (!g->sh->known) return XLC_ERROR;
     log_error("%s: the worker was killed; cleaning up after it",
               g->sh->name);
+    if (g->sh->state == PRIM_HANDING) return hand_over(g);
     ask_to_drop(g);
     if (xlctx_new(&ctx, &e) || guest_open(&guest, ctx, g->sh->uuid, &e)) {
         /* No such domain any more: nothing is left to resume. */
@@ -297,7 +328,7 @@ static void watch_worker(struct guard *g)
 
         if (g->sh->linked && !g->tried) connect_guard(g);
         guard_turn(g, &over);
-        if (beat && now > beat + STUCK_MS && !over) {
+        if (beat && now > beat + STUCK_MS && !over && !g->sh->closing) {
             log_error("%s: the worker has been stuck for %llu ms; killing "
                       "it", g->sh->name, (unsigned long long)(now - beat));
             kill(g->worker, SIGKILL);
@@ -333,6 +364,12 @@ static void leave(struct guard *g, enum xlc_outcome outcome)
     if (!g->sh->known || outcome == XLC_REFUSED || outcome == XLC_MOVED ||
         outcome == XLC_STUCK)
         return;
+    if (outcome == XLC_UNCONFIRMED) {
+        /* The other host may run it: nothing is started here. */
+        log_warn("%s: what is left of it here stays as it is: look at the "
+                 "other host, then `xl destroy` or `xl create` it", g->sh->name);
+        return;
+    }
     if (g->sh->ended && monitor_act(&domid, &e)) log_error("%s", e.msg);
     if (domid && !g->o->no_monitor &&
         monitor_daemon(domid, g->sh->name, &e))
@@ -361,6 +398,8 @@ enum xlc_outcome xlc_protect(const struct xlc_options *o)
         g.pidfd = (int)syscall(SYS_pidfd_open, g.worker, 0);
         watch_worker(&g);
         waitpid(g.worker, NULL, 0);
+        /* What leave() starts must not inherit the mask. */
+        sigprocmask(SIG_SETMASK, &old, NULL);
         outcome = g.sh->finished ? (enum xlc_outcome)g.sh->outcome :
                   recover(&g);
         drop_conn(&g, NULL);

@@ -51,7 +51,7 @@ static void after_kill(struct receive_shared *sh)
     if (restore_sweep(sh->uuid_raw, &e)) log_error("%s: %s", sh->name, e.msg);
 }
 
-static void guard_worker(struct receive_shared *sh, pid_t worker, int null)
+static void guard_worker(struct receive_shared *sh, pid_t worker)
 {
     struct pollfd pfd = { .events = POLLIN };
     struct xlc_error e = XLC_ERROR_INIT;
@@ -63,7 +63,6 @@ static void guard_worker(struct receive_shared *sh, pid_t worker, int null)
         daemon_detach("receive-guard", sh->name);
         detached = true;
     }
-    (void)null;
     if (sh->open) {
         if (!detached) daemon_detach("receive-guard", sh->name);
         if (monitor_run(sh->domid, &e))
@@ -94,7 +93,7 @@ static void guard_life(struct receive_shared *sh, int sync)
     }
     /* ssh must see the end of the pipes when the worker has left them. */
     close(sync);
-    guard_worker(sh, worker, -1);
+    guard_worker(sh, worker);
 }
 
 /* Wait for the worker's word. Return: 0 if it booted */

@@ -29,11 +29,14 @@
  * @final: the final epoch of a planned failover was cut
  * @acked: newest acknowledged epoch
  * @beat_ms: when the worker's main loop turned last
+ * @paused: the worker paused the guest
+ * @closing: the worker is cleaning up; its loop does not turn any more
  * @finished: the worker has cleaned up and @outcome holds
  * @ended: the guest ended by itself: enum proto_reason
  */
 struct shared {
     _Atomic bool known, linked, netbuf, asked, final, finished;
+    _Atomic bool paused, closing;
     _Atomic uint32_t domid, state, outcome, ended;
     _Atomic uint64_t beat_ms, acked;
     uint8_t uuid_raw[16];

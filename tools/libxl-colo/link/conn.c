@@ -291,7 +291,7 @@ static int take_frame(struct conn *c, struct proto_msg *m,
     return 1;
 }
 
-static int fill_rx(struct conn *c, struct xlc_error *err);
+static int fill_rx(struct conn *c, bool pending, struct xlc_error *err);
 
 int conn_recv(struct conn *c, struct proto_msg *m, struct xlc_error *err)
 {
@@ -301,7 +301,7 @@ int conn_recv(struct conn *c, struct proto_msg *m, struct xlc_error *err)
     do {
         r = take_frame(c, m, err);
         /* What TLS has read and decrypted already wakes no poll(). */
-        if (!r && conn_io_pending(&c->io) && !fill_rx(c, NULL))
+        if (!r && conn_io_pending(&c->io) && !fill_rx(c, true, NULL))
             r = take_frame(c, m, err);
         if (r <= 0) return r;
         if (m->hdr.incarnation != c->incarnation)
@@ -328,6 +328,11 @@ static int attach_step(struct conn *c, struct xlc_error *err)
         } else if (c->phase == PH_ATTACH) {
             r = on_attach(c, &m, err);
         } else {
+            if (m.hdr.incarnation != c->incarnation)
+                return xlc_error_set(err, -EPROTO,
+                                     "%s of connection %u on connection %u",
+                                     proto_type_name(m.hdr.type),
+                                     m.hdr.incarnation, c->incarnation);
             if (m.hdr.type != PROTO_ATTACHED)
                 return xlc_error_set(err, -EPROTO, "the peer sent %s where "
                                      "ATTACHED belongs",
@@ -355,16 +360,17 @@ static int flush_tx(struct conn *c, struct xlc_error *err)
     return 0;
 }
 
-/* Read what the socket has. A connection that ends may still have left
- * frames: they are handed out first. */
-static int fill_rx(struct conn *c, struct xlc_error *err)
+/* Read what the socket has, or only what is @pending inside TLS: then the
+ * connection's end stays for conn_io() to find. A connection that ends may
+ * still have left frames: they are handed out first. */
+static int fill_rx(struct conn *c, bool pending, struct xlc_error *err)
 {
     if (c->rx_used) {
         c->rx_len -= c->rx_used;
         memmove(c->rx, c->rx + c->rx_used, c->rx_len);
         c->rx_used = 0;
     }
-    while (c->rx_len < RX_MAX) {
+    while (c->rx_len < RX_MAX && (!pending || conn_io_pending(&c->io))) {
         ssize_t n = conn_io_recv(&c->io, c->rx + c->rx_len,
                                  RX_MAX - c->rx_len, err);
 
@@ -377,6 +383,7 @@ static int fill_rx(struct conn *c, struct xlc_error *err)
 
 int conn_io(struct conn *c, struct xlc_error *err)
 {
+    struct xlc_error end = XLC_ERROR_INIT;
     int r;
 
     if (c->phase == PH_TLS) {
@@ -388,16 +395,16 @@ int conn_io(struct conn *c, struct xlc_error *err)
     }
     r = flush_tx(c, err);
     if (r) return r;
-    r = fill_rx(c, err);
-    if (r && c->rx_len == c->rx_used) return r;
+    r = fill_rx(c, false, &end);
+    if (r && c->rx_len == c->rx_used)
+        return xlc_error_set(err, r, "%s", end.msg);
     if (c->phase != PH_READY) {
         int s = attach_step(c, err);
 
-        if (s) return s;
-        s = flush_tx(c, err);
+        if (!s && !r) s = flush_tx(c, err);
         if (s) return s;
     }
-    return r;
+    return r ? xlc_error_set(err, r, "%s", end.msg) : 0;
 }
 
 int conn_wait_ready(struct conn *c, uint64_t deadline_ms,

@@ -142,18 +142,23 @@ static int dial(struct primary *p, unsigned int i, uint8_t channel,
     return r;
 }
 
+/* The other side counts our silence from the first connection on. A path that
+ * nobody answers on takes its time to fail, so the others come first, and the
+ * one that must work directly before the loop. The ssh command keeps the
+ * other side waiting meanwhile. */
 static int dial_all(struct primary *p, struct xlc_error *err)
 {
     int r;
 
-    for (unsigned int i = 0; i < p->naddr; i++) {
+    for (unsigned int i = p->naddr; i-- > 1;) {
         struct xlc_error e = XLC_ERROR_INIT;
 
-        r = dial(p, i, PROTO_CH_CTRL, &p->ctrl[i], i ? &e : err);
-        if (r && !i) return r;
-        if (r) log_warn("%s; going on without this path", e.msg);
+        if (dial(p, i, PROTO_CH_CTRL, &p->ctrl[i], &e))
+            log_warn("%s; going on without this path", e.msg);
+        primary_heartbeat(p, clock_ms());
     }
-    r = dial(p, 0, PROTO_CH_DATA, &p->data, err);
+    r = dial(p, 0, PROTO_CH_CTRL, &p->ctrl[0], err);
+    if (!r) r = dial(p, 0, PROTO_CH_DATA, &p->data, err);
     return r ? r : conn_blocking(p->data, err);
 }
 

@@ -19,6 +19,10 @@
 #include "proto.h"
 #include "xlctx.h"
 
+/* An epoch of which nothing moves for this long (or five times the limit) does
+ * not get through. */
+#define STALL_MS 10000
+
 static void wake(struct primary *p)
 {
     uint64_t one = 1;
@@ -58,6 +62,7 @@ static void stand_still(struct primary *p, bool still)
     if (still) xc_domain_pause(p->look.xch, p->look.domid);
     else xc_domain_unpause(p->look.xch, p->look.domid);
     p->paused = still;
+    p->sh->paused = still;
 }
 
 /* What the machine said, in the order of its bits. */
@@ -309,6 +314,53 @@ static void check_guest(struct primary *p)
     primary_event_locked(p, PRIM_EV_GUEST_ENDED, (uint64_t)-s);
 }
 
+/* Silence of every path is a failed host. Silence of the one that carries
+ * the data, while the host is heard on another, is a broken link: both agree
+ * over the other path that protection ends (RULES A2). */
+static void judge_silence(struct primary *p, uint64_t now)
+{
+    bool silent = paths_tick(&p->paths, now);
+    uint64_t heard = p->paths.heard_ms[0];
+    uint64_t data = now > heard ? now - heard : 0;
+
+    if (silent) {
+        p->unheard = true;
+        primary_event(p, PRIM_EV_SILENCE, 0);
+    } else if (data >= p->o->limit_ms && !p->data_broken) {
+        log_warn("%s: %s has been silent for %llu ms, but the other host is "
+                 "heard", p->rec.name, p->addr[0],
+                 (unsigned long long)data);
+        p->data_broken = true;
+        conn_shutdown(p->data);
+        primary_event(p, PRIM_EV_LINK_ERROR, 0);
+    }
+}
+
+/* The other host is heard, but an epoch does not get through: output is held,
+ * perhaps the guest stands still. Octets that move are progress. */
+static void judge_progress(struct primary *p, uint64_t now)
+{
+    uint64_t moved = p->data ? conn_bytes_out(p->data) : 0;
+    uint64_t limit = 5 * (uint64_t)p->o->limit_ms;
+    bool waiting;
+
+    pthread_mutex_lock(&p->lock);
+    waiting = p->m.cut > p->m.acked && p->m.state == PRIM_PROTECTED;
+    pthread_mutex_unlock(&p->lock);
+    if (limit < STALL_MS) limit = STALL_MS;
+    if (!waiting || moved != p->stall_bytes) {
+        p->stall_bytes = moved;
+        p->stall_ms = now;
+    } else if (now - p->stall_ms >= limit && !p->data_broken) {
+        log_warn("%s: epoch %llu has not got through for %llu ms",
+                 p->rec.name, (unsigned long long)p->m.cut,
+                 (unsigned long long)(now - p->stall_ms));
+        p->data_broken = true;
+        conn_shutdown(p->data);
+        primary_event(p, PRIM_EV_LINK_ERROR, 0);
+    }
+}
+
 static void one_turn(struct primary *p, const struct turn *t)
 {
     uint64_t now = clock_ms();
@@ -334,10 +386,8 @@ static void one_turn(struct primary *p, const struct turn *t)
     }
     while (control_next(p->control, t->pfd + t->control, &req))
         primary_control(p, &req);
-    if (paths_tick(&p->paths, now)) {
-        p->unheard = true;
-        primary_event(p, PRIM_EV_SILENCE, 0);
-    }
+    judge_silence(p, now);
+    judge_progress(p, now);
     if (p->trouble) primary_event(p, PRIM_EV_CAPTURE_ERROR, 0);
     p->trouble = false;
     primary_heartbeat(p, now);
@@ -444,6 +494,7 @@ static void finish(struct primary *p)
 {
     struct xlc_error e = XLC_ERROR_INIT;
 
+    p->sh->closing = true;
     primary_end_capture(p);
     if (p->guest.xch) {
         settle_guest(p);

@@ -102,6 +102,7 @@ struct primary {
     bool thread_running, cfg_inited, data_broken, unheard;
     volatile bool trouble; /* the buffer failed: protection must end */
     int wake, sigfd;
+    uint64_t stall_ms, stall_bytes;
     uint64_t heartbeat_seq, next_beat_ms, started_ms, progress_ms;
     int progress_last;
     struct proto_heartbeat peer_beat;

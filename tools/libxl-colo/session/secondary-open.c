@@ -55,16 +55,23 @@ static void note(struct secondary *s, const struct xlc_error *e)
 static bool still_ours(struct secondary *s)
 {
     LOCK_SCOPE(&s->lock);
-    return s->m.state == SEC_OPENING;
+    return s->m.state == SEC_OPENING || s->m.state == SEC_OPEN;
 }
 
 /* The guest's first step: under the lock, so that the primary's word comes
  * before it or after it. */
 static int first_step(struct secondary *s, struct xlc_error *err)
 {
+    int r;
+
     LOCK_SCOPE(&s->lock);
     if (s->m.state != SEC_OPENING) return 0; /* insist() looks again */
-    return restore_unpause(s->restore, err);
+    r = restore_unpause(s->restore, err);
+    if (r) return r;
+    s->sh->building = false;
+    s->sh->open = true;
+    secondary_event_locked(s, SEC_EV_OPENED, 0);
+    return 0;
 }
 
 static int add_devices(struct secondary *s, struct xlc_error *err)
@@ -92,6 +99,11 @@ static bool insist(struct secondary *s,
         if (!still_ours(s)) return false;
         if (!step(s, &e)) return still_ours(s);
         note(s, &e);
+        if (!restore_exists(s->restore)) {
+            log_error("%s: somebody destroyed the copy", s->rec.name);
+            secondary_event(s, SEC_EV_OPEN_FAILED, 0);
+            return false;
+        }
         if (primary_waits(s)) {
             log_error("%s: %s; the primary goes on", s->rec.name, e.msg);
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);
@@ -129,15 +141,16 @@ static void run_it(struct secondary *s)
         log_warn("%s: the primary lives after all; removing the copy",
                  s->rec.name);
         if (restore_abort(s->restore, &e)) log_error("%s", e.msg);
+        /* Nothing ran here: the next protection must not be refused for a
+         * takeover that never was. */
+        s->rec.generation--;
+        s->rec.role = PROTO_ROLE_SECONDARY;
         return;
     }
-    s->sh->building = false;
-    s->sh->open = true;
     log_info("%s: runs here as domain %u, from epoch %llu, %llu ms after the "
              "decision", s->rec.name, domid,
              (unsigned long long)s->rec.epoch,
              (unsigned long long)(clock_ms() - begun));
-    secondary_event(s, SEC_EV_OPENED, 0);
 }
 
 static void *work_thread(void *opaque)

@@ -31,10 +31,15 @@ void secondary_wake(struct secondary *s)
 
 void secondary_event(struct secondary *s, enum sec_ev ev, uint64_t n)
 {
+    LOCK_SCOPE(&s->lock);
+    secondary_event_locked(s, ev, n);
+}
+
+void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
+{
     enum sec_state was;
     unsigned int act;
 
-    LOCK_SCOPE(&s->lock);
     was = s->m.state;
     act = sec_event(&s->m, ev, n);
     /* The arbiter's place. Without one the silence of every path decides
@@ -115,10 +120,11 @@ static void judge_silence(struct secondary *s, uint64_t now)
     bool silent = paths_tick(&s->paths, now);
 
     if (!s->met) {
-        if (now >= s->boot_until_ms) secondary_event(s, SEC_EV_SILENCE, 0);
+        if (now >= s->boot_until_ms && s->m.state == SEC_SYNCING)
+            secondary_event(s, SEC_EV_SILENCE, 0);
         return;
     }
-    if (!silent) return;
+    if (!silent || s->m.state > SEC_PAIRED) return;
     if (s->m.state == SEC_PAIRED)
         log_warn("%s: nothing was heard from the primary on any path for "
                  "%llu ms: taking over", s->rec.name,

@@ -106,6 +106,8 @@ struct secondary {
 int secondary_run(struct receive_shared *sh, int sync);
 
 void secondary_event(struct secondary *s, enum sec_ev ev, uint64_t n);
+/* The same with the lock held. */
+void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n);
 void secondary_wake(struct secondary *s);
 
 /* secondary-boot.c */
