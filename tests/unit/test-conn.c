@@ -5,6 +5,8 @@
  * Both ends live in this process, over a socket pair or TCP to this host.
  * Everything is tried in plaintext and over TLS. A stranger that speaks by
  * itself (the fake ends) does so in plaintext, with its own HMAC.
+ *
+ * Longer than the house allows: all of it shares the pair of ends.
  */
 #include <config.h>
 
@@ -620,7 +622,7 @@ static void test_blocking(bool plain)
     int r;
 
     if (!buf) abort();
-    /* Two frames that were sent before the switch, one read ahead whole. */
+    /* A frame that was sent and read ahead before the switch. */
     if (conn_send(p.c, &m) || conn_io(p.c, NULL) || conn_io(p.s, NULL) ||
         conn_blocking(p.c, NULL) || conn_blocking(p.s, NULL)) abort();
     ok(!conn_read(p.s, &got, buf, NULL) && got.hdr.type == PROTO_HEARTBEAT,

@@ -367,7 +367,8 @@ static void leave(struct guard *g, enum xlc_outcome outcome)
     if (outcome == XLC_UNCONFIRMED) {
         /* The other host may run it: nothing is started here. */
         log_warn("%s: what is left of it here stays as it is: look at the "
-                 "other host, then `xl destroy` or `xl create` it", g->sh->name);
+                 "other host, then `xl destroy` or `xl create` it",
+                 g->sh->name);
         return;
     }
     if (g->sh->ended && monitor_act(&domid, &e)) log_error("%s", e.msg);
