@@ -34,7 +34,8 @@ struct xlc_error {
  * @status: a negative errno
  * @fmt: the sentence
  *
- * Return: @status, so that "return xlc_error_set(...)" reads well
+ * Return: the status that is recorded now, so that "return
+ * xlc_error_set(...)" reads well
  */
 int xlc_error_set(struct xlc_error *err, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -33,8 +33,8 @@ int capture_suspend(struct capture *c)
 {
     int r = -ETIMEDOUT;
 
-    c->epoch++;
     stage_settle(c->stage);
+    c->epoch++; /* the sink reads it, and is idle now */
     if (stage_failed(c->stage, &c->err)) return 0;
     stage_hold(c->stage, true);
     c->total_before = stage_total(c->stage);

@@ -163,7 +163,10 @@ static void *stage_thread(void *opaque)
             { .fd = s->kick, .events = POLLIN },
         };
 
-        if (poll(pfd, 2, -1) < 0 && errno != EINTR) return NULL;
+        if (poll(pfd, 2, -1) < 0) {
+            if (errno == EINTR) continue;
+            return NULL;
+        }
         if (pfd[0].revents) {
             if (!read_some(s, scratch)) return NULL;
             continue; /* all that is in the pipe comes before a kick */
