@@ -57,6 +57,7 @@ class Run:
     def finish(self, good, **values):
         """Write the report and exit: status 0 if good."""
         values = {"good": bool(good), "seconds": round(self.now(), 3),
+                  "began_s": self.began,  # on CLOCK_MONOTONIC
                   **values}
         text = json.dumps(values, indent=1)
         if self.args.report:

@@ -72,7 +72,8 @@ class Guest:
         if self.kind == "hvm":
             more.append(HVM_CONFIG)
         return CONFIG.format(
-            fast=FAST, name=self.name, kind=self.kind, memory=memory, vcpus=vcpus,
+            fast=FAST, name=self.name, kind=self.kind, memory=memory,
+            vcpus=vcpus,
             kernel="vmlinuz" if self.kind == "hvm" else "vmlinux",
             address=self.address, mac=self.mac,
             extra=" ".join(words + [extra]),
@@ -142,7 +143,7 @@ class Guest:
         argv = ["ssh", "-F", "none", "-i", f"{keys}/id",
                 "-o", f"UserKnownHostsFile={keys}/known_hosts",
                 "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
-                "-o", "IdentitiesOnly=yes",
+                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10",
                 "-o", "KexAlgorithms=curve25519-sha256",
                 "-o", "HostKeyAlgorithms=ssh-ed25519", *options,
                 "root@" + self.address]

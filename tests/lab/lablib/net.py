@@ -9,9 +9,10 @@
                       works while the other two are cut
 
 The bridges are called br-lan and so on.  Each host has a TAP on each,
-called A-lan, A-link ...; it stays while its QEMU comes and goes.  A cut wire is a TAP taken off its bridge:
-both ends keep their carrier and hear nothing, as with a dead switch.  The
-kernel's state is the only record of cuts and rates."""
+called A-lan, A-link ...; it stays while its QEMU comes and goes.  A cut
+wire is a TAP taken off its bridge: both ends keep their carrier and hear
+nothing, as with a dead switch.  The kernel's state is the only record of
+cuts and rates."""
 
 import contextlib
 import ctypes
@@ -135,7 +136,8 @@ class Net:
     def heal(self, net, host=None):
         """Restore what cut() did."""
         for port in self._ports(net, host):
-            run(["ip", "-n", self.ns, "link", "set", port, "master", "br-" + net])
+            run(["ip", "-n", self.ns, "link", "set", port,
+                 "master", "br-" + net])
 
     def rate(self, net, rate):
         """Limit both directions of a wire, for example to "100mbit"; None

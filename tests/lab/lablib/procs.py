@@ -24,13 +24,16 @@ _lock = threading.Lock()
 
 
 def start_time(pid):
-    """The kernel's start time of a live process, or None."""
+    """The kernel's start time of a live process, or None.  A zombie is not
+    alive, unless threads of it still are: they hold its files and locks."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as f:
             fields = f.read().rsplit(b")", 1)[1].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    if fields[0] in (b"Z", b"X") and int(fields[17]) <= 1:
+        return None
+    return int(fields[19])
 
 
 def spawn(argv, pidfile, log, pass_fds=()):

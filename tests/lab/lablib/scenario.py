@@ -21,9 +21,12 @@ from .paths import LABDIR
 
 DIRECTORY = os.path.join(LABDIR, "scenarios")
 
+PROCESSES = (r"^([^ ]*/)?(xl (remus|migrate|save|restore)|nbdkit|xlcolo|"
+             "libxl-save)")
+
 LEFTOVERS = r"""
 xl list | awk 'NR > 2 { print "domain " $1 }'
-ps -eo args | grep -E '^([^ ]*/)?(xl (remus|migrate|save|restore)|nbdkit|xlcolo|libxl-save)' |
+ps -eo args | grep -E '@PROCESSES@' |
     sed 's/^/process /'
 ls /sys/class/net | grep -E '^(vif|ifb|cpx|tap)' | sed 's/^/interface /'
 tc qdisc show | grep -vE 'qdisc (noqueue|mq|pfifo_fast|fq_codel|pfifo) ' |
@@ -32,7 +35,7 @@ for size in /sys/block/nbd*/size /sys/block/loop*/size; do
     [ "$(cat $size)" = 0 ] || echo "block device $size"
 done
 true
-"""
+""".replace("@PROCESSES@", PROCESSES)
 
 
 class Scenario:

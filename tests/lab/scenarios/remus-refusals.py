@@ -27,9 +27,9 @@ def run(lab):
     refused(lab, "g1 b-link", "already")
     lab.out("B", "xl destroy g1")
     # A bridge that the other host does not have.
-    lab.out("B", "ip link set xenbr0 name xenbr9")
+    lab.out("B", "ip link set xenbr0 down; ip link set xenbr0 name xenbr9")
     refused(lab, "g1 b-link", "bridge")
-    lab.out("B", "ip link set xenbr9 name xenbr0")
+    lab.out("B", "ip link set xenbr9 name xenbr0; ip link set xenbr0 up")
     guest.wait_answer(60)
     _remus.no_rest(lab)
     # Twice at once.

@@ -39,5 +39,5 @@ def run(lab):
     slow = transfer(lab)
     lab.rate("link", None)
     lab.log(f"4 MiB: {free:.1f} s, at 4 Mbit/s {slow:.1f} s")
-    assert slow > BYTES * 8 / 4e6 * 0.8, f"no limit: {slow:.1f} s"
+    assert slow > BYTES * 8 / 4e6 / 2, f"no limit: {slow:.1f} s"
     assert transfer(lab) < slow / 2
