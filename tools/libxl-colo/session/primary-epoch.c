@@ -84,18 +84,23 @@ static int hook_cut(void *opaque, uint64_t n, enum capture_after *after_r,
                     struct xlc_error *err)
 {
     struct primary *p = opaque;
+    struct xlc_error e = XLC_ERROR_INIT;
     int r = 0;
 
+    /* The last release must be over before the next BUFFER: sch_plug counts
+     * without a lock. The guest is suspended, so nothing new comes. Without
+     * @lock: heartbeats go on meanwhile. */
+    pthread_mutex_lock(&p->nb_lock);
+    if (p->nb) r = netbuf_settle(p->nb, QUIET_US, SETTLE_US, &e);
+    pthread_mutex_unlock(&p->nb_lock);
     LOCK_SCOPE(&p->lock);
     if (p->stop) {
         if (p->freeze) *after_r = CAPTURE_LEAVE;
         return -ECANCELED;
     }
-    /* The last release must be over before the next BUFFER: sch_plug counts
-     * without a lock. The guest is suspended, so nothing new comes. */
+    if (r) return xlc_error_set(err, r, "%s", e.msg);
     pthread_mutex_lock(&p->nb_lock);
-    if (p->nb) r = netbuf_settle(p->nb, QUIET_US, SETTLE_US, err);
-    if (p->nb && !r) r = netbuf_buffer(p->nb, err);
+    if (p->nb) r = netbuf_buffer(p->nb, err);
     pthread_mutex_unlock(&p->nb_lock);
     if (r) return r;
     p->buffered = p->nb;
