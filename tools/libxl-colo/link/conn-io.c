@@ -127,6 +127,16 @@ int conn_io_handshake(struct conn_io *io, struct xlc_error *err)
     return r < 0 ? tls_error(r, "handshake", err) : 0;
 }
 
+/* errno of a plain send or receive as ours; a socket that still connects only
+ * has to wait. */
+static int socket_error(struct xlc_error *err)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOTCONN)
+        return -EAGAIN;
+    return xlc_error_set(err, -ECONNRESET, "connection: %s",
+                         strerror(errno));
+}
+
 ssize_t conn_io_send(struct conn_io *io, const void *buf, size_t len,
                      struct xlc_error *err)
 {
@@ -139,12 +149,7 @@ ssize_t conn_io_send(struct conn_io *io, const void *buf, size_t len,
         do {
             n = send(io->fd, buf, len, MSG_NOSIGNAL);
         } while (n < 0 && errno == EINTR);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK ||
-                      errno == ENOTCONN))
-            return -EAGAIN;
-        if (n < 0)
-            return xlc_error_set(err, -ECONNRESET, "connection: %s",
-                                 strerror(errno));
+        if (n < 0) return socket_error(err);
     }
     io->bytes_out += (uint64_t)n;
     return n;
@@ -162,12 +167,7 @@ ssize_t conn_io_recv(struct conn_io *io, void *buf, size_t len,
         do {
             n = recv(io->fd, buf, len, 0);
         } while (n < 0 && errno == EINTR);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK ||
-                      errno == ENOTCONN))
-            return -EAGAIN;
-        if (n < 0)
-            return xlc_error_set(err, -ECONNRESET, "connection: %s",
-                                 strerror(errno));
+        if (n < 0) return socket_error(err);
     }
     if (!n)
         return xlc_error_set(err, -ECONNRESET,

@@ -103,7 +103,6 @@ static int hook_cut(void *opaque, uint64_t n, enum capture_after *after_r,
     if (p->nb) r = netbuf_buffer(p->nb, err);
     pthread_mutex_unlock(&p->nb_lock);
     if (r) return r;
-    p->buffered = p->nb;
     if (p->final_now) {
         *after_r = CAPTURE_LEAVE;
         primary_event_locked(p, PRIM_EV_FINAL_CUT, n);
@@ -205,7 +204,6 @@ static void *checkpoint_thread(void *opaque)
     int r = capture_run(&p->cap);
 
     pthread_mutex_lock(&p->lock);
-    p->capture_over = true;
     if (r && !p->stop) {
         xlc_error_set(&p->why, r, "%s", p->cap.err.msg);
         log_error("%s: %s", p->rec.name, p->cap.err.msg);

@@ -48,11 +48,6 @@ static void with_netbuf(struct primary *p, const char *what,
     }
 }
 
-static int discard_netbuf(struct netbuf *nb, struct xlc_error *err)
-{
-    return netbuf_cut(nb, err);
-}
-
 /* The guest must not run, or may run again. After the final cut it is
  * suspended and needs no pause. */
 static void stand_still(struct primary *p, bool still)
@@ -80,11 +75,10 @@ static void carry_out(struct primary *p, unsigned int act)
         if (p->data && p->m.state != PRIM_HANDING) conn_shutdown(p->data);
     }
     if (act & PRIM_DO_OPEN) {
-        p->buffered = false;
         with_netbuf(p, "opening the buffer", netbuf_open);
     }
     if (act & PRIM_DO_DISCARD)
-        with_netbuf(p, "discarding output", discard_netbuf);
+        with_netbuf(p, "discarding output", netbuf_cut);
     if (act & PRIM_DO_FINAL) p->final_next = true;
     if (act & PRIM_DO_DESTROY) {
         p->destroy = true;

@@ -117,7 +117,6 @@ struct primary {
     volatile bool stop; /* the checkpoint thread reads it without the lock */
     bool paused; /* we paused the guest, see stand_still() */
     bool freeze, final_next, final_now, demand, finished, destroy;
-    bool buffered, capture_over;
     uint64_t asked_epoch, next_due_us, suspended_since_ms, moved_ms;
     unsigned int say, said;
     struct capture_times times;

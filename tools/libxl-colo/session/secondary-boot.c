@@ -207,7 +207,6 @@ int secondary_boot(struct secondary *s, struct xlc_error *err)
     s->boot_until_ms = clock_ms() + CONNECT_MS;
     r = boot_send(&s->boot, &ready, err);
     if (r) return r;
-    s->booted = true;
     leave_ssh(s);
     log_info("%s: receiving from %s, port %u", s->rec.name,
              s->rec.peer[0] ? s->rec.peer : "?", s->port);

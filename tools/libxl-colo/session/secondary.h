@@ -85,7 +85,7 @@ struct secondary {
     uint64_t pending_until[SECONDARY_PENDING];
     struct conn *data;
     pthread_t data_thread, work_thread;
-    bool data_running, work_running, met, dismissed, booted;
+    bool data_running, work_running, met, dismissed;
     bool restore_reported;
     struct paths paths;
     uint64_t next_beat_ms, beat_seq, silent_until_ms, boot_until_ms;
