@@ -116,8 +116,23 @@ class Guest:
             wait(self.answers, timeout,
                  f"guest {self.name} to answer at {self.address}", 0.1)
         except LabError as err:
-            raise LabError(f"{err}; its console's last lines:\n"
+            raise LabError(f"{err}; the way to it:\n{self.way()}\nits "
+                           "console's last lines:\n"
                            + self.console()[-1500:]) from None
+
+    def way(self):
+        """What the client, the wires and the hosts know of the guest."""
+        text = self.lab.net.shell(
+            f"ip neigh show {self.address}; bridge fdb show | grep -i "
+            f"{self.mac}; bridge link; true").decode(errors="replace")
+        for name, host in self.lab.hosts.items():
+            if host.running():
+                text += f"--- host {name}\n" + host.sh(
+                    "xl list; xl network-list " + self.name + " 2>&1; "
+                    f"ping -c 1 -W 2 {self.address} | sed -n 2p; "
+                    f"bridge fdb show | grep -i {self.mac}; bridge link; "
+                    "ip -s link show xenbr0").stdout.decode(errors="replace")
+        return text
 
     def console(self):
         """All that the guest's consoles said, on whichever host."""
