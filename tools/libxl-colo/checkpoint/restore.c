@@ -52,7 +52,6 @@ struct restore {
     char uuid[37];
     uint8_t uuid_raw[16];
     int rd, wr, done;
-    bool head_written;
     libxl_ctx *ctx;
     libxl_asyncop_how how;
     pthread_t thread;
@@ -168,59 +167,6 @@ static void *restore_thread(void *opaque)
     return NULL;
 }
 
-static int start_building(struct restore *r, struct xlc_error *err)
-{
-    CLEANUP_FD int lock = -1;
-    int fds[2], rc;
-
-    if (pipe2(fds, O_CLOEXEC))
-        return xlc_error_set(err, -errno, "pipe: %s", strerror(errno));
-    r->rd = fds[0];
-    r->wr = fds[1];
-    fcntl(r->wr, F_SETPIPE_SZ, 1 << 20);
-    r->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (r->done < 0)
-        return xlc_error_set(err, -errno, "eventfd: %s", strerror(errno));
-    lock = host_xl_lock(err);
-    if (lock < 0) return lock;
-    rc = host_check_memory(r->ctx, &r->cfg, err);
-    if (rc) return rc;
-    rc = start_op(r);
-    if (rc)
-        return xlc_error_set(err, -EIO, "libxl can't begin to build %s "
-                             "(libxl error %d)", r->incoming, rc);
-    r->op = true;
-    rc = pthread_create(&r->thread, NULL, restore_thread, r);
-    if (rc)
-        return xlc_error_set(err, -rc, "pthread_create: %s", strerror(rc));
-    r->running = true;
-    return 0;
-}
-
-int restore_start(struct restore **r_r, const char *json,
-                  struct xlc_error *err)
-{
-    struct restore *r = calloc(1, sizeof(*r));
-    int rc;
-
-    if (!r) return xlc_error_set(err, -ENOMEM, "no memory");
-    r->rd = r->wr = r->done = -1;
-    pthread_mutex_init(&r->lock, NULL);
-    libxl_domain_config_init(&r->cfg);
-    rc = xlctx_new(&r->ctx, err);
-    if (!rc) rc = parse_config(r, json, err);
-    if (!rc) rc = host_check_free_name(r->ctx, r->name, r->uuid_raw, err);
-    if (!rc) rc = host_check_nics(r->nics, r->nnics, err);
-    if (!rc) rc = host_check_disks(r->disks, r->ndisks, err);
-    if (!rc) rc = start_building(r, err);
-    if (rc) {
-        restore_free(r);
-        return rc;
-    }
-    *r_r = r;
-    return 0;
-}
-
 static int write_pipe(struct restore *r, const void *data, size_t len,
                       struct xlc_error *err)
 {
@@ -251,19 +197,7 @@ static int write_head(struct restore *r, struct xlc_error *err)
         LIBXL_LIBXC_CONTEXT, 0,
     };
 
-    r->head_written = true;
     return write_pipe(r, &head, sizeof(head), err);
-}
-
-int restore_write(struct restore *r, const uint8_t *data, size_t len,
-                  struct xlc_error *err)
-{
-    if (!r->head_written) {
-        int rc = write_head(r, err);
-
-        if (rc) return rc;
-    }
-    return write_pipe(r, data, len, err);
 }
 
 /* Wait until libxc and libxl have read everything out of the pipe. */
@@ -287,6 +221,69 @@ static int wait_empty(struct restore *r, struct xlc_error *err)
         if (!n) return 0;
         nanosleep(&nap, NULL);
     }
+}
+
+static int start_building(struct restore *r, struct xlc_error *err)
+{
+    CLEANUP_FD int lock = -1;
+    int fds[2], rc;
+
+    if (pipe2(fds, O_CLOEXEC))
+        return xlc_error_set(err, -errno, "pipe: %s", strerror(errno));
+    r->rd = fds[0];
+    r->wr = fds[1];
+    fcntl(r->wr, F_SETPIPE_SZ, 1 << 20);
+    r->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (r->done < 0)
+        return xlc_error_set(err, -errno, "eventfd: %s", strerror(errno));
+    lock = host_xl_lock(err);
+    if (lock < 0) return lock;
+    rc = host_check_memory(r->ctx, &r->cfg, err);
+    if (rc) return rc;
+    rc = start_op(r);
+    if (rc)
+        return xlc_error_set(err, -EIO, "libxl can't begin to build %s "
+                             "(libxl error %d)", r->incoming, rc);
+    r->op = true;
+    rc = pthread_create(&r->thread, NULL, restore_thread, r);
+    if (rc)
+        return xlc_error_set(err, -rc, "pthread_create: %s", strerror(rc));
+    r->running = true;
+    /* libxl reads the head and starts its helper in one go, under its lock.
+     * Before that it can't be aborted: it calls a function that is not set
+     * yet (4.17, libxl__save_helper_abort()). */
+    rc = write_head(r, err);
+    return rc ? rc : wait_empty(r, err);
+}
+
+int restore_start(struct restore **r_r, const char *json,
+                  struct xlc_error *err)
+{
+    struct restore *r = calloc(1, sizeof(*r));
+    int rc;
+
+    if (!r) return xlc_error_set(err, -ENOMEM, "no memory");
+    r->rd = r->wr = r->done = -1;
+    pthread_mutex_init(&r->lock, NULL);
+    libxl_domain_config_init(&r->cfg);
+    rc = xlctx_new(&r->ctx, err);
+    if (!rc) rc = parse_config(r, json, err);
+    if (!rc) rc = host_check_free_name(r->ctx, r->name, r->uuid_raw, err);
+    if (!rc) rc = host_check_nics(r->nics, r->nnics, err);
+    if (!rc) rc = host_check_disks(r->disks, r->ndisks, err);
+    if (!rc) rc = start_building(r, err);
+    if (rc) {
+        restore_free(r);
+        return rc;
+    }
+    *r_r = r;
+    return 0;
+}
+
+int restore_write(struct restore *r, const uint8_t *data, size_t len,
+                  struct xlc_error *err)
+{
+    return write_pipe(r, data, len, err);
 }
 
 int restore_epoch(struct restore *r, const uint8_t *tsc, size_t tsc_len,
