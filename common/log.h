@@ -6,6 +6,10 @@
  * (the receiver, which outlives its ssh session). Lines carry the wall clock
  * to the millisecond, the level and the process's role. errno is preserved.
  * Thread-safe: a line is one write().
+ *
+ * A file gets every line. A terminal, pipe or socket never makes the caller
+ * wait: lines that it does not take are lost and counted, and a line says how
+ * many as soon as it takes one again.
  */
 #ifndef XLC_LOG_H
 #define XLC_LOG_H
@@ -37,6 +41,13 @@ void log_role(const char *role);
 
 /* The sink's file descriptor, for a child's standard error. */
 int log_fd(void);
+
+/* Lines that were lost since the start of the process. */
+unsigned int log_lost(void);
+
+/* Text as it is, for somebody who looks on (progress). It may be lost, which
+ * is not counted. */
+void log_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 void log_at(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -30,7 +30,8 @@ struct want {
 #define YIELD_ACTS (PRIM_DO_CUT_NET | PRIM_DO_FREEZE | PRIM_DO_DESTROY | \
                     PRIM_DO_FINISH)
 #define STUCK_ACTS (PRIM_DO_FREEZE | PRIM_DO_FINISH)
-#define HAND_ACTS  (PRIM_DO_FREEZE | PRIM_DO_OPEN | PRIM_DO_DESTROY)
+#define HAND_ACTS  (PRIM_DO_FREEZE | PRIM_DO_OPEN | PRIM_DO_SEND_YOURS)
+#define MOVE_ACTS  (PRIM_DO_DESTROY | PRIM_DO_FINISH)
 
 /* PRIM_EV_DROPPED, ENDED and FAILED, which mean the same. */
 #define OUT(w) [PRIM_EV_DROPPED] = w, [PRIM_EV_ENDED] = w, \
@@ -57,8 +58,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = W(SYNCING, 0),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, DROP_ACTS)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(SYNCING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "syncing, first epoch on its way",
       { .state = PRIM_SYNCING, .cut = 1, .outcome = XLC_ERROR },
       { [PRIM_EV_CUT] = NEVER,
@@ -70,8 +70,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, DROP_ACTS)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(SYNCING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "protected, nothing on its way",
       { .state = PRIM_PROTECTED, .cut = 5, .acked = 5 },
       { [PRIM_EV_CUT] = W(PROTECTED, 0),
@@ -83,8 +82,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, DROP_ACTS)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(PROTECTED, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "protected, an epoch on its way",
       { .state = PRIM_PROTECTED, .cut = 5, .acked = 4 },
       { [PRIM_EV_CUT] = NEVER,
@@ -96,8 +94,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, DROP_ACTS)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(PROTECTED, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "dropping",
       { .state = PRIM_DROPPING, .cut = 5, .acked = 5,
         .outcome = XLC_STOPPED },
@@ -110,8 +107,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0),
-        [PRIM_EV_DESTROYED] = W(DROPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0) } },
     { "dropping, nothing cut",
       { .state = PRIM_DROPPING, .outcome = XLC_STOPPED },
       { [PRIM_EV_CUT] = W(DROPPING, 0),
@@ -123,8 +119,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = W(DROPPING, 0),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0),
-        [PRIM_EV_DESTROYED] = W(DROPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0) } },
     { "dropping, an epoch on its way",
       { .state = PRIM_DROPPING, .cut = 5, .acked = 4,
         .outcome = XLC_ERROR },
@@ -137,8 +132,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0),
-        [PRIM_EV_DESTROYED] = W(DROPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0) } },
     { "dropping, guest ended meanwhile",
       { .state = PRIM_DROPPING, .cut = 5, .acked = 4,
         .ended = PROTO_WHY_REBOOT, .outcome = XLC_STOPPED },
@@ -151,8 +145,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(GONE, LAST_LOST, UNCONFIRMED),
         TROUBLE(W(DROPPING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0),
-        [PRIM_EV_DESTROYED] = W(DROPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0) } },
     { "dropping after the final cut",
       { .state = PRIM_DROPPING, .cut = 5, .acked = 4, .final = true,
         .outcome = XLC_STOPPED },
@@ -165,8 +158,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(STUCK, STUCK_ACTS, STUCK),
         TROUBLE(W(DROPPING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0),
-        [PRIM_EV_DESTROYED] = W(DROPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(DROPPING, 0) } },
     { "ending",
       { .state = PRIM_ENDING, .cut = 5, .acked = 4,
         .ended = PROTO_WHY_CRASH },
@@ -179,8 +171,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(GONE, LAST_LOST, UNCONFIRMED),
         TROUBLE(W(ENDING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, 0),
-        [PRIM_EV_DESTROYED] = W(ENDING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, 0) } },
     { "ending, nothing cut",
       { .state = PRIM_ENDING, .ended = PROTO_WHY_POWEROFF },
       { [PRIM_EV_CUT] = W(ENDING, 0),
@@ -193,8 +184,7 @@ static const struct row before_end[] = {
         [PRIM_EV_SILENCE] = END(GONE, SOLO_ACTS | PRIM_DO_SEND_END,
                                 POWEROFF),
         TROUBLE(W(ENDING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, 0),
-        [PRIM_EV_DESTROYED] = W(ENDING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, 0) } },
     { "swapping, the final cut is to come",
       { .state = PRIM_SWAPPING, .cut = 5, .acked = 5 },
       { [PRIM_EV_CUT] = W(SWAPPING, 0),
@@ -206,8 +196,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, DROP_ACTS)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(SWAPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "swapping, an ordinary epoch on its way",
       { .state = PRIM_SWAPPING, .cut = 5, .acked = 4 },
       { [PRIM_EV_CUT] = NEVER,
@@ -219,8 +208,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(SOLO, ALONE, PEER_LOST),
         TROUBLE(W(DROPPING, DROP_ACTS)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(SWAPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "swapping, the final epoch on its way",
       { .state = PRIM_SWAPPING, .cut = 5, .acked = 4, .final = true },
       { [PRIM_EV_CUT] = NEVER,
@@ -232,21 +220,32 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(STUCK, STUCK_ACTS, STUCK),
         TROUBLE(W(DROPPING, PRIM_DO_FREEZE | PRIM_DO_SEND_DROP)),
-        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS),
-        [PRIM_EV_DESTROYED] = W(SWAPPING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(ENDING, END_ACTS) } },
     { "handing over",
       { .state = PRIM_HANDING, .cut = 5, .acked = 5, .final = true },
       { [PRIM_EV_CUT] = W(HANDING, PRIM_DO_FREEZE),
         [PRIM_EV_FINAL_CUT] = W(HANDING, PRIM_DO_FREEZE),
         [PRIM_EV_ACK] = W(HANDING, 0),
-        OUT(END(YIELDED, PRIM_DO_FINISH, UNCONFIRMED)),
+        OUT(END(SOLO, SOLO_ACTS, PEER_LOST)),
         [PRIM_EV_SWAP] = W(HANDING, 0),
         [PRIM_EV_TAKING] = W(HANDING, 0),
-        [PRIM_EV_PROMOTED] = END(YIELDED, PRIM_DO_FINISH, MOVED),
+        [PRIM_EV_PROMOTED] = END(YIELDED, MOVE_ACTS, MOVED),
+        [PRIM_EV_SILENCE] = END(STUCK, STUCK_ACTS, STUCK),
+        TROUBLE(W(HANDING, 0)),
+        [PRIM_EV_GUEST_ENDED] = W(HANDING, 0) } },
+    { "handing over, somebody destroyed our copy",
+      { .state = PRIM_HANDING, .cut = 5, .acked = 5, .final = true,
+        .ended = PROTO_WHY_DESTROYED },
+      { [PRIM_EV_CUT] = W(HANDING, PRIM_DO_FREEZE),
+        [PRIM_EV_FINAL_CUT] = W(HANDING, PRIM_DO_FREEZE),
+        [PRIM_EV_ACK] = W(HANDING, 0),
+        OUT(END(GONE, SOLO_ACTS, POWEROFF)),
+        [PRIM_EV_SWAP] = W(HANDING, 0),
+        [PRIM_EV_TAKING] = W(HANDING, 0),
+        [PRIM_EV_PROMOTED] = END(YIELDED, MOVE_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(YIELDED, PRIM_DO_FINISH, UNCONFIRMED),
         TROUBLE(W(HANDING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(HANDING, 0), /* we destroy it ourselves */
-        [PRIM_EV_DESTROYED] = W(HANDING, PRIM_DO_SEND_YOURS) } },
+        [PRIM_EV_GUEST_ENDED] = W(HANDING, 0) } },
     { "yielding",
       { .state = PRIM_YIELDING, .cut = 5, .acked = 5,
         .outcome = XLC_PEER_LOST },
@@ -259,8 +258,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(STUCK, STUCK_ACTS, STUCK),
         TROUBLE(W(YIELDING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(YIELDING, 0),
-        [PRIM_EV_DESTROYED] = W(YIELDING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(YIELDING, 0) } },
     { "yielding, guest ended, an acknowledgement is late",
       { .state = PRIM_YIELDING, .cut = 5, .acked = 4,
         .ended = PROTO_WHY_WATCHDOG, .outcome = XLC_STOPPED },
@@ -273,8 +271,7 @@ static const struct row before_end[] = {
         [PRIM_EV_PROMOTED] = END(YIELDED, YIELD_ACTS, MOVED),
         [PRIM_EV_SILENCE] = END(GONE, LAST_LOST, UNCONFIRMED),
         TROUBLE(W(YIELDING, 0)),
-        [PRIM_EV_GUEST_ENDED] = W(YIELDING, 0),
-        [PRIM_EV_DESTROYED] = W(YIELDING, 0) } },
+        [PRIM_EV_GUEST_ENDED] = W(YIELDING, 0) } },
 };
 
 static uint64_t number_of(enum prim_ev ev, const struct prim *p)
@@ -450,11 +447,43 @@ static void test_swap(void)
        "which is released as ever");
     ok(prim_event(&p, PRIM_EV_FINAL_CUT, 3) == 0 && p.final,
        "then the final cut");
-    ok(prim_event(&p, PRIM_EV_ACK, 3) == HAND_ACTS, "final ack: hand over");
-    ok(prim_event(&p, PRIM_EV_DESTROYED, 0) == PRIM_DO_SEND_YOURS,
-       "YOURS is said only after our copy is destroyed");
-    ok(prim_event(&p, PRIM_EV_PROMOTED, 0) == PRIM_DO_FINISH &&
-       p.outcome == XLC_MOVED && !p.violations, "PROMOTED: moved");
+    ok(prim_event(&p, PRIM_EV_ACK, 3) == HAND_ACTS,
+       "final ack: YOURS is said at once; our copy stays, suspended");
+    ok(prim_event(&p, PRIM_EV_PROMOTED, 0) == MOVE_ACTS &&
+       p.outcome == XLC_MOVED && !p.violations,
+       "PROMOTED: only now it is destroyed");
+}
+
+/* RULES A13: contact lost in the middle of a planned failover. */
+static void test_rule_a13(void)
+{
+    const struct prim handing = { .state = PRIM_HANDING, .cut = 5,
+                                  .acked = 5, .final = true };
+    struct prim p = handing;
+    unsigned int act = prim_event(&p, PRIM_EV_SILENCE, 0);
+
+    ok(p.outcome == XLC_STUCK && act & PRIM_DO_FREEZE &&
+       !(act & (PRIM_DO_DESTROY | PRIM_DO_STOP)),
+       "RULES A13: contact lost in mid-swap leaves it suspended, loudly");
+    p = handing;
+    act = prim_event(&p, PRIM_EV_FAILED, 0);
+    ok(p.state == PRIM_SOLO && act & PRIM_DO_STOP && !p.violations,
+       "RULES A13: if the peer can't open it, ours goes on");
+}
+
+/* The specification's numbers, once more. */
+static void test_wire(void)
+{
+    static const uint8_t numbers[] = {
+        [PRIM_SYNCING] = 0, [PRIM_PROTECTED] = 1, [PRIM_DROPPING] = 2,
+        [PRIM_ENDING] = 3, [PRIM_SWAPPING] = 4, [PRIM_HANDING] = 5,
+        [PRIM_YIELDING] = 6, [PRIM_SOLO] = 7, [PRIM_GONE] = 8,
+        [PRIM_YIELDED] = 9, [PRIM_STUCK] = 10,
+    };
+
+    for (unsigned int s = 0; s < PRIM_NSTATES; s++)
+        ok(prim_state_wire(s) == numbers[s], "%s is %u on the wire",
+           prim_state_name(s), numbers[s]);
 }
 
 static void test_names(void)
@@ -485,6 +514,8 @@ int main(void)
     test_acks();
     test_reasons();
     test_swap();
+    test_rule_a13();
+    test_wire();
     test_names();
     return done_testing();
 }

@@ -34,6 +34,8 @@ struct want {
                       [SEC_EV_VERDICT_DROP] = BAD(s, 0)
 #define NOT_OPENING(s) [SEC_EV_OPENED] = W(s, 0), \
                        [SEC_EV_OPEN_FAILED] = W(s, 0)
+#define NOT_OPEN(s) [SEC_EV_LET_GO] = W(s, 0), \
+                    [SEC_EV_GUEST_GONE] = W(s, 0)
 #define LATE(s) [SEC_EV_WHOLE] = W(s, 0), [SEC_EV_WHOLE_FINAL] = W(s, 0)
 
 struct row {
@@ -60,7 +62,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(SYNCING) } },
+        NOT_OPENING(SYNCING), NOT_OPEN(SYNCING) } },
     { "syncing, epoch 1 is whole",
       { .state = SEC_SYNCING, .waiting = 1 },
       { [SEC_EV_WHOLE] = BAD(FAILED, FAIL_ACTS),
@@ -76,7 +78,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(SYNCING) } },
+        NOT_OPENING(SYNCING), NOT_OPEN(SYNCING) } },
     { "syncing, epoch 1 was applied before it was known to be whole",
       { .state = SEC_SYNCING, .applied = 1 },
       { [SEC_EV_WHOLE] = TOOK(PAIRED, SEC_DO_FEED | SEC_DO_ACK, 1),
@@ -92,7 +94,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(SYNCING) } },
+        NOT_OPENING(SYNCING), NOT_OPEN(SYNCING) } },
     { "paired, all applied",
       { .state = SEC_PAIRED, .accepted = 5, .acked = 5, .applied = 5 },
       { [SEC_EV_WHOLE] = TOOK(PAIRED, SEC_DO_FEED | SEC_DO_ACK, 6),
@@ -108,7 +110,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(PAIRED) } },
+        NOT_OPENING(PAIRED), NOT_OPEN(PAIRED) } },
     { "paired, the accepted epoch is being applied",
       { .state = SEC_PAIRED, .accepted = 5, .acked = 5, .applied = 4 },
       { [SEC_EV_WHOLE] = W(PAIRED, 0),
@@ -124,7 +126,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(PAIRED) } },
+        NOT_OPENING(PAIRED), NOT_OPEN(PAIRED) } },
     { "paired, the next epoch waits",
       { .state = SEC_PAIRED, .accepted = 5, .acked = 5, .applied = 4,
         .waiting = 6 },
@@ -141,7 +143,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(PAIRED) } },
+        NOT_OPENING(PAIRED), NOT_OPEN(PAIRED) } },
     { "paired, the final epoch waits",
       { .state = SEC_PAIRED, .accepted = 5, .acked = 5, .applied = 4,
         .waiting = 6, .waiting_final = true },
@@ -158,7 +160,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(PAIRED) } },
+        NOT_OPENING(PAIRED), NOT_OPEN(PAIRED) } },
     { "paired, the final epoch is being applied",
       { .state = SEC_PAIRED, .accepted = 6, .acked = 5, .applied = 5,
         .final = true },
@@ -175,7 +177,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, FAIL_ACTS),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(FAILED, FAIL_ACTS),
-        NOT_OPENING(PAIRED) } },
+        NOT_OPENING(PAIRED), NOT_OPEN(PAIRED) } },
     { "paired, the final epoch is promised",
       { .state = SEC_PAIRED, .accepted = 6, .acked = 6, .applied = 6,
         .final = true },
@@ -192,7 +194,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(PAIRED, 0), /* it may be the only copy left */
         [SEC_EV_RESTORE_ENDED] = W(FAILED, FAIL_ACTS),
         [SEC_EV_VIOLATION] = BAD(PAIRED, 0),
-        NOT_OPENING(PAIRED) } },
+        NOT_OPENING(PAIRED), NOT_OPEN(PAIRED) } },
     { "deciding",
       { .state = SEC_DECIDING, .accepted = 5, .acked = 5, .applied = 4 },
       { LATE(DECIDING),
@@ -208,7 +210,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(DECIDING, 0),
         [SEC_EV_RESTORE_ENDED] = W(DECIDING, 0),
         [SEC_EV_VIOLATION] = BAD(DECIDING, 0),
-        NOT_OPENING(DECIDING) } },
+        NOT_OPENING(DECIDING), NOT_OPEN(DECIDING) } },
     { "opening",
       { .state = SEC_OPENING, .accepted = 5, .acked = 5, .applied = 4 },
       { LATE(OPENING),
@@ -225,7 +227,8 @@ static const struct row rows[] = {
         [SEC_EV_VIOLATION] = BAD(OPENING, 0),
         [SEC_EV_OPENED] = W(OPEN, SEC_DO_SEND_PROMOTED | SEC_DO_FINISH),
         [SEC_EV_OPEN_FAILED] = W(FAILED, SEC_DO_SEND_FAILED |
-                                         SEC_DO_FINISH) } },
+                                         SEC_DO_FINISH),
+        NOT_OPEN(OPENING) } },
     { "open",
       { .state = SEC_OPEN, .accepted = 5, .acked = 5, .applied = 5 },
       { LATE(OPEN),
@@ -235,12 +238,46 @@ static const struct row rows[] = {
         [SEC_EV_DROP] = W(OPEN, SEC_DO_SEND_PROMOTED),
         [SEC_EV_END] = W(OPEN, SEC_DO_SEND_PROMOTED),
         [SEC_EV_YOURS] = W(OPEN, SEC_DO_SEND_PROMOTED),
-        [SEC_EV_SOLO] = W(OPEN, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_SOLO] = W(ASIDE, SEC_DO_ASIDE),
         [SEC_EV_FAILOVER] = W(OPEN, 0),
         [SEC_EV_STOP] = W(OPEN, 0),
         [SEC_EV_RESTORE_ENDED] = W(OPEN, 0),
         [SEC_EV_VIOLATION] = BAD(OPEN, 0),
-        NOT_OPENING(OPEN) } },
+        NOT_OPENING(OPEN),
+        [SEC_EV_LET_GO] = W(OPEN, 0),
+        [SEC_EV_GUEST_GONE] = W(OVER, SEC_DO_FINISH) } },
+    { "stood aside",
+      { .state = SEC_ASIDE, .accepted = 5, .acked = 5, .applied = 5 },
+      { LATE(ASIDE),
+        [SEC_EV_APPLIED] = BAD(ASIDE, 0),
+        [SEC_EV_SILENCE] = W(ASIDE, 0),
+        NO_VERDICT(ASIDE),
+        [SEC_EV_DROP] = W(ASIDE, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_END] = W(ASIDE, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_YOURS] = W(ASIDE, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_SOLO] = W(ASIDE, 0),
+        [SEC_EV_FAILOVER] = W(ASIDE, 0),
+        [SEC_EV_STOP] = W(ASIDE, 0),
+        [SEC_EV_RESTORE_ENDED] = W(ASIDE, 0),
+        [SEC_EV_VIOLATION] = BAD(ASIDE, 0),
+        NOT_OPENING(ASIDE),
+        [SEC_EV_LET_GO] = W(OPEN, SEC_DO_REJOIN),
+        [SEC_EV_GUEST_GONE] = W(OVER, SEC_DO_FINISH) } },
+    { "over",
+      { .state = SEC_OVER, .accepted = 5, .acked = 5, .applied = 5 },
+      { LATE(OVER),
+        [SEC_EV_APPLIED] = BAD(OVER, 0),
+        [SEC_EV_SILENCE] = W(OVER, 0),
+        NO_VERDICT(OVER),
+        [SEC_EV_DROP] = W(OVER, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_END] = W(OVER, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_YOURS] = W(OVER, SEC_DO_SEND_PROMOTED),
+        [SEC_EV_SOLO] = W(OVER, 0),
+        [SEC_EV_FAILOVER] = W(OVER, 0),
+        [SEC_EV_STOP] = W(OVER, 0),
+        [SEC_EV_RESTORE_ENDED] = W(OVER, 0),
+        [SEC_EV_VIOLATION] = BAD(OVER, 0),
+        NOT_OPENING(OVER), NOT_OPEN(OVER) } },
     { "dropped",
       { .state = SEC_DROPPED, .accepted = 5, .acked = 5, .applied = 4 },
       { LATE(DROPPED),
@@ -255,7 +292,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(DROPPED, 0),
         [SEC_EV_RESTORE_ENDED] = W(DROPPED, 0),
         [SEC_EV_VIOLATION] = BAD(DROPPED, 0),
-        NOT_OPENING(DROPPED) } },
+        NOT_OPENING(DROPPED), NOT_OPEN(DROPPED) } },
     { "failed",
       { .state = SEC_FAILED, .accepted = 5, .acked = 5, .applied = 4 },
       { LATE(FAILED),
@@ -270,7 +307,7 @@ static const struct row rows[] = {
         [SEC_EV_STOP] = W(FAILED, 0),
         [SEC_EV_RESTORE_ENDED] = W(FAILED, 0),
         [SEC_EV_VIOLATION] = BAD(FAILED, 0),
-        NOT_OPENING(FAILED) } },
+        NOT_OPENING(FAILED), NOT_OPEN(FAILED) } },
 };
 
 static uint64_t number_of(enum sec_ev ev, const struct sec *s)
@@ -377,6 +414,42 @@ static void test_a3(void)
        s.accepted == 2, "RULES A3: epoch 2 is what runs");
 }
 
+/* RULES A2: two running copies meet. Ours, which took over, stands aside and
+ * is kept; nothing but the administrator lets it go on. */
+static void test_rule_a2(void)
+{
+    struct sec s = { .state = SEC_OPEN, .accepted = 5, .acked = 5,
+                     .applied = 5 };
+    unsigned int act = sec_event(&s, SEC_EV_SOLO, 0);
+
+    ok(s.state == SEC_ASIDE && act == SEC_DO_ASIDE,
+       "RULES A2: the one that took over leaves the bridge and pauses");
+    ok(!sec_out(&s) && !(act & SEC_DO_ABORT),
+       "RULES A2: and is not thrown away");
+    for (unsigned int e = 0; e < SEC_NEVENTS; e++) {
+        struct sec t = s;
+
+        act = sec_event(&t, e, number_of(e, &s));
+        if (act & (SEC_DO_REJOIN | SEC_DO_OPEN | SEC_DO_ABORT) ||
+            t.state == SEC_OPEN)
+            ok(e == SEC_EV_LET_GO, "RULES A2: event %u brings it back", e);
+    }
+}
+
+/* The specification's numbers, once more. */
+static void test_wire(void)
+{
+    static const uint8_t numbers[] = {
+        [SEC_SYNCING] = 0, [SEC_PAIRED] = 1, [SEC_DECIDING] = 2,
+        [SEC_OPENING] = 3, [SEC_OPEN] = 4, [SEC_DROPPED] = 5,
+        [SEC_FAILED] = 6, [SEC_ASIDE] = 7, [SEC_OVER] = 8,
+    };
+
+    for (unsigned int s = 0; s < SEC_NSTATES; s++)
+        ok(sec_state_wire(s) == numbers[s], "%s is %u on the wire",
+           sec_state_name(s), numbers[s]);
+}
+
 static void test_names(void)
 {
     bool pass = true;
@@ -395,6 +468,8 @@ int main(void)
     test_order();
     test_yours();
     test_a3();
+    test_rule_a2();
+    test_wire();
     test_names();
     return done_testing();
 }

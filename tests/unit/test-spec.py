@@ -3,7 +3,7 @@
 """test-spec.py - docs/specs/link-protocol.md says what the headers say, as TAP
 
 Compared are the tables of types, reasons and states with the enumerations of
-proto.h, prim.h and sec.h, and the lengths with proto-dump.py's."""
+proto.h, and the lengths with proto-dump.py's."""
 import importlib.util
 import os
 import re
@@ -90,8 +90,8 @@ def check_reasons():
 def check_states():
     table = list(rows("6."))
     for column, path, name, prefix in (
-            (1, "session/prim.h", "prim_state", "PRIM_"),
-            (2, "session/sec.h", "sec_state", "SEC_")):
+            (1, "link/proto.h", "proto_prim_state", "PROTO_PRIM_"),
+            (2, "link/proto.h", "proto_sec_state", "PROTO_SEC_")):
         same([(cells[column].partition(":")[0], int(cells[0]))
               for cells in table if cells[column]],
              enum(f"{LIB}/{path}", name, prefix), f"states of {name}")

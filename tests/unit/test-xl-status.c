@@ -164,6 +164,7 @@ static void test_over(void)
         { "secondary", "protecting", false },
         { "secondary", "taking-over", false },
         { "secondary", "running", true }, { "secondary", "dropped", true },
+        { "secondary", "stood-aside", true }, { "secondary", "over", true },
         { "secondary", "failed", true }, { "secondary", "?", false },
     };
     bool pass = true;

@@ -103,6 +103,35 @@ static int check_others(struct tc *tc, struct port *p, struct xlc_error *err)
     return 0;
 }
 
+/* The way from the vif into the ifb. */
+static int join(struct tc *tc, struct port *p, struct xlc_error *err)
+{
+    int r = tc_clsact_add(tc, p->vif_index);
+
+    if (!r) p->clsact = CLSACT_OURS;
+    else if (r != -EEXIST)
+        return xlc_error_set(err, r, "%s: can't add a clsact: %s", p->vif,
+                             tc_why(tc, r));
+    r = check_others(tc, p, err);
+    if (r) return r;
+    r = tc_hold_add(tc, p->vif_index, netbuf_handle(&p->id), p->ifb_index);
+    if (r)
+        return xlc_error_set(err, r, "%s: can't send its packets to %s: %s",
+                             p->vif, p->ifb, tc_why(tc, r));
+    return 0;
+}
+
+static int find_vif(struct port *p, const struct netbuf_vif *vif,
+                    struct xlc_error *err)
+{
+    snprintf(p->vif, sizeof(p->vif), "%.*s", IFNAMSIZ - 1, vif->ifname);
+    p->vif_index = (int)if_nametoindex(p->vif);
+    if (p->vif_index) return 0;
+    return xlc_error_set(err, -ENODEV, "vif %u of domain %u: there is no "
+                         "interface %s", (unsigned int)vif->devid,
+                         (unsigned int)p->id.domid, p->vif);
+}
+
 int netbuf_port_setup(struct tc *tc, struct port *p, uint32_t domid,
                       const struct netbuf_vif *vif, uint32_t limit,
                       struct xlc_error *err)
@@ -121,25 +150,20 @@ int netbuf_port_setup(struct tc *tc, struct port *p, uint32_t domid,
         return xlc_error_set(err, r, "vif %u of domain %u: the number is too "
                              "large", (unsigned int)vif->devid,
                              (unsigned int)domid);
-    snprintf(p->vif, sizeof(p->vif), "%.*s", IFNAMSIZ - 1, vif->ifname);
-    p->vif_index = (int)if_nametoindex(p->vif);
-    if (!p->vif_index)
-        return xlc_error_set(err, -ENODEV, "vif %u of domain %u: there is no "
-                             "interface %s", (unsigned int)vif->devid,
-                             (unsigned int)domid, p->vif);
+    r = find_vif(p, vif, err);
+    if (r) return r;
     p->clsact = CLSACT_OTHERS;
     r = make_ifb(tc, p, limit, err);
+    return r ? r : join(tc, p, err);
+}
+
+int netbuf_port_rejoin(struct tc *tc, struct port *p,
+                       const struct netbuf_vif *vif, struct xlc_error *err)
+{
+    int r = find_vif(p, vif, err);
+
     if (r) return r;
-    r = tc_clsact_add(tc, p->vif_index);
-    if (!r) p->clsact = CLSACT_OURS;
-    else if (r != -EEXIST)
-        return xlc_error_set(err, r, "%s: can't add a clsact: %s", p->vif,
-                             tc_why(tc, r));
-    r = check_others(tc, p, err);
-    if (r) return r;
-    r = tc_hold_add(tc, p->vif_index, netbuf_handle(&p->id), p->ifb_index);
-    if (r)
-        return xlc_error_set(err, r, "%s: can't send its packets to %s: %s",
-                             p->vif, p->ifb, tc_why(tc, r));
-    return 0;
+    p->clsact = CLSACT_OTHERS;
+    p->muted = false;
+    return join(tc, p, err);
 }

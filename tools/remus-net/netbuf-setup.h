@@ -24,4 +24,14 @@ int netbuf_port_setup(struct tc *tc, struct port *p, uint32_t domid,
                       const struct netbuf_vif *vif, uint32_t limit,
                       struct xlc_error *err);
 
+/**
+ * netbuf_port_rejoin() - a new interface of the same number, where @p's went
+ *
+ * What it sends goes into the buffer that is there, whatever that does.
+ *
+ * Return: 0 or a negative errno
+ */
+int netbuf_port_rejoin(struct tc *tc, struct port *p,
+                       const struct netbuf_vif *vif, struct xlc_error *err);
+
 #endif

@@ -76,7 +76,7 @@ struct netbuf {
     struct tc tc;
     uint32_t domid;
     int lock;
-    bool cut;
+    bool cut, holding;
     unsigned int n;
     struct port port[NETBUF_VIF_MAX];
 };
@@ -302,6 +302,7 @@ int netbuf_buffer(struct netbuf *nb, struct xlc_error *err)
 
     /* A packet that an open plug still has was not counted: with it, as many
      * of the first epoch's would stay behind at each release. */
+    nb->holding |= !rc;
     if (!rc && nb->n && nb->port[0].state == PLUG_OPEN)
         drain(nb, clock_ms() + DRAIN_FIRST_MS, false);
     for (i = 0; !nb->cut && i < nb->n; i++) {
@@ -342,6 +343,7 @@ int netbuf_open(struct netbuf *nb, struct xlc_error *err)
     int rc = check_cut(nb, err), r;
     unsigned int i;
 
+    nb->holding = false;
     for (i = 0; !nb->cut && i < nb->n; i++) {
         r = port_open(nb, &nb->port[i]);
         if (r) port_error(nb, &nb->port[i], r, err, "open the buffer");
@@ -500,6 +502,41 @@ static int port_teardown(struct netbuf *nb, struct port *p,
         if (!rc) p->vif_index = 0;
     }
     return rc;
+}
+
+/* A port that is not among the others before it does as they do. */
+static int add_port(struct netbuf *nb, const struct netbuf_vif *vif,
+                    size_t limit, struct xlc_error *err)
+{
+    struct port *p = &nb->port[nb->n];
+    int r;
+
+    if (nb->n == NETBUF_VIF_MAX)
+        return xlc_error_set(err, -E2BIG, "domain %u has more than %d "
+                             "interfaces", (unsigned int)nb->domid,
+                             NETBUF_VIF_MAX);
+    if (!nb->n) netbuf_modules();
+    r = netbuf_port_setup(&nb->tc, p, nb->domid, vif, (uint32_t)limit, err);
+    if (!r && nb->holding) r = port_buffer(nb, p, err);
+    if (r) port_teardown(nb, p, 0, NULL);
+    else nb->n++;
+    return r;
+}
+
+int netbuf_add(struct netbuf *nb, const struct netbuf_vif *vif, size_t limit,
+               struct xlc_error *err)
+{
+    int index = (int)if_nametoindex(vif->ifname), r = check_cut(nb, err);
+    struct port *p = nb->port, *end = p + nb->n;
+
+    if (r) return r;
+    while (p < end && (p->id.devid != vif->devid ||
+                       p->id.emulated != vif->emulated))
+        p++;
+    if (p == end) r = add_port(nb, vif, limit, err);
+    else if (index && index == p->vif_index) return 0;
+    else r = netbuf_port_rejoin(&nb->tc, p, vif, err);
+    return r ? r : 1;
 }
 
 int netbuf_teardown(struct netbuf *nb, bool discard, struct xlc_error *err)

@@ -102,6 +102,21 @@ int netbuf_setup(struct netbuf **nb_r, uint32_t domid,
                  struct xlc_error *err);
 
 /**
+ * netbuf_add() - take in a vif that came after the set-up
+ * @vif: its interface must be there; best before it is connected
+ * @limit: as for netbuf_setup()
+ *
+ * It does as the others do: if they hold what is sent, so does it at once, as
+ * a part of the epoch that is being collected. A vif that went and came back
+ * as another interface is taken in as well.
+ *
+ * Return: 1 it is held from now on; 0 it was already; -ENODEV if there is no
+ * such interface (yet); another negative errno, and nothing is held
+ */
+int netbuf_add(struct netbuf *nb, const struct netbuf_vif *vif, size_t limit,
+               struct xlc_error *err);
+
+/**
  * netbuf_attach() - find the buffers that another process left
  * @nb_r: what was found, possibly without any vif
  * @domid: the domain

@@ -182,6 +182,8 @@ bool status_is_over(const struct status *s)
         return false;
     }
     return !strcmp(state, sec_state_name(SEC_OPEN)) ||
+           !strcmp(state, sec_state_name(SEC_ASIDE)) ||
+           !strcmp(state, sec_state_name(SEC_OVER)) ||
            !strcmp(state, sec_state_name(SEC_DROPPED)) ||
            !strcmp(state, sec_state_name(SEC_FAILED));
 }

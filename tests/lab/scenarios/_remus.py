@@ -67,6 +67,17 @@ def wait_running(lab, host="B", name="g1", timeout=60):
              timeout, f"{name} to run on {host}", interval=0.3)
 
 
+def stop_looking(lab, host="A"):
+    """After a silence somebody stays who looks for the other copy: it shows
+    itself, and ends when it is told to."""
+    lab.wait(lambda: status(lab, host).get("state") == "unprotected", 20,
+             "the other copy to be looked for", interval=0.3)
+    assert status(lab, host)["warnings"], "nobody is warned"
+    lab.out(host, "xl remus-stop g1")
+    lab.wait(lambda: status(lab, host) == {}, 20, "nobody to look for it",
+             interval=0.3)
+
+
 def no_rest(lab, hosts=("A", "B")):
     """No trace of a protection is left on the hosts (a monitor of a running
     domain is none: xl leaves one, too)."""

@@ -26,4 +26,5 @@ def run(lab):
     clients.finish()
     lab.wait(lambda: "g1" not in lab.out("B", "xl list"), 30,
              "the guard on B to remove the copy", interval=0.3)
+    _remus.stop_looking(lab)
     _remus.no_rest(lab, ("A",))

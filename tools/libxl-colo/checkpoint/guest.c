@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <libxl_utils.h>
 #include <libxl_uuid.h>
@@ -38,6 +39,9 @@
 /* After a request was read but taken back, a guest is given this long to
  * suspend after all, so that it can be resumed. */
 #define LATE_SUSPEND_MS 8000
+/* A transaction that others always come before is given up after so long,
+ * where nobody gave a deadline. */
+#define SWAP_MS 2000
 
 int guest_clone(struct guest *g, const struct guest *of,
                 struct xlc_error *err)
@@ -169,12 +173,17 @@ void guest_watch_drain(struct guest *g)
  * @from: what it must hold ("" also matches a node that is not there)
  * @to: what to write
  * @was: room for @size octets: what it held
+ * @deadline: to give up at, when others keep coming before us
+ * @stop: the same at once; NULL if nobody stops
  *
- * Return: 1 written; 0 it held something else; negative errno
+ * Return: 1 written; 0 it held something else; -ETIMEDOUT; -ECANCELED; another
+ * negative errno
  */
 static int control_swap(struct guest *g, const char *from, const char *to,
-                        char *was, size_t size)
+                        char *was, size_t size, uint64_t deadline,
+                        const volatile bool *stop)
 {
+    const struct timespec nap = { 0, 1000000 };
     char path[80];
 
     was[0] = 0;
@@ -195,6 +204,9 @@ static int control_swap(struct guest *g, const char *from, const char *to,
             return abort ? -EIO : 1;
         }
         if (errno != EAGAIN) return -errno;
+        if (stop && *stop) return -ECANCELED;
+        if (clock_ms() >= deadline) return -ETIMEDOUT;
+        nanosleep(&nap, NULL);
     }
 }
 
@@ -211,7 +223,8 @@ static bool unask_suspend(struct guest *g)
 {
     char was[32];
 
-    return control_swap(g, "suspend", "", was, sizeof(was)) == 1;
+    return control_swap(g, "suspend", "", was, sizeof(was),
+                        clock_ms() + SWAP_MS, NULL) == 1;
 }
 
 static int ask_suspend(struct guest *g, uint64_t deadline,
@@ -220,9 +233,11 @@ static int ask_suspend(struct guest *g, uint64_t deadline,
     char was[32];
 
     for (;;) {
-        int r = control_swap(g, "", "suspend", was, sizeof(was)), s;
+        int r = control_swap(g, "", "suspend", was, sizeof(was), deadline,
+                             stop), s;
 
         if (r == 1 || (r == 0 && !strcmp(was, "suspend"))) return 0;
+        if (r == -ECANCELED) return r;
         if (r < 0)
             return xlc_error_set(err, r, "xenstore: can't write %s/control/"
                                  "shutdown: %s", g->path, strerror(-r));
@@ -298,7 +313,8 @@ int guest_clean(struct guest *g, bool asked, struct xlc_error *err)
 int guest_ask(struct guest *g, const char *what, struct xlc_error *err)
 {
     char was[32];
-    int r = control_swap(g, "", what, was, sizeof(was));
+    int r = control_swap(g, "", what, was, sizeof(was), clock_ms() + SWAP_MS,
+                         NULL);
 
     if (r == 1) return 0;
     return xlc_error_set(err, r ? r : -EBUSY, "%s/control/shutdown could "

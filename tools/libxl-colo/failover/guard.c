@@ -12,32 +12,36 @@
  *
  *   1. leaves the guest's output held (the plug stays closed by itself),
  *   2. tells the other host to drop its copy, and waits until it says that it
- *      did, or that it runs the guest already, or is silent for the limit,
+ *      did, or that it runs the guest already, or is silent for the limit
+ *      (in the middle of a planned failover: tells it to run the guest),
  *   3. takes a pending suspend back, resumes the guest, switches log-dirty
  *      off, opens and removes the buffer; or, if the other host runs the
  *      guest, cuts its network and destroys it.
  *
  * While the guard's connection lives the other host hears it and does not
- * take over by itself. At the end the guard acts on a guest that ended, and
- * leaves a monitor behind for one that goes on.
+ * take over by itself; when it breaks it is made again. At the end the guard
+ * acts on a guest that ended, and leaves a monitor behind for one that goes
+ * on; if the other host's copy may run as well, one that looks for it
+ * (reunion.h).
  */
 #include <config.h>
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "conn.h"
+#include "glink.h"
 #include "guest.h"
 #include "log.h"
 #include "monitor.h"
@@ -46,94 +50,121 @@
 #include "prim.h"
 #include "primary.h"
 #include "proto.h"
-#include "sec.h"
+#include "reunion.h"
 #include "shared.h"
 #include "xlctx.h"
 
 /* A worker whose main loop has not turned for this long is stuck. */
 #define STUCK_MS 10000
+/* The longest pause between two attempts to reach the other host. */
+#define BACKOFF_MAX_MS 2000u
 
 /**
  * struct guard - the guard's own state
+ * @child: the worker
+ * @begun: @link was set up; it is made again for as long as we are there
  * @dropping: DROP is said until it is answered; @handing: YOURS is
- * @answer: what the peer said to our DROP: a PROTO_ type, or 0
+ * @answer: what the peer said about its copy: a PROTO_ type, or 0
+ * @alone: nobody answered, and the guest goes on here
  */
 struct guard {
     const struct xlc_options *o;
     struct shared *sh;
-    pid_t worker;
-    int sigfd, pidfd;
-    struct conn *conn;
-    bool tried;
-    uint32_t incarnation;
+    struct child child;
+    int sigfd;
+    struct glink link;
+    bool begun;
     struct paths paths;
-    uint64_t next_beat_ms, seq;
-    bool dropping, handing;
+    bool dropping, handing, alone;
     uint16_t answer;
 };
 
 /* ----- the guard's connection ----- */
 
-static void drop_conn(struct guard *g, const char *why)
+/* What the peer hears of us must be true, whoever is left to say it. */
+static uint8_t true_state(const struct guard *g)
 {
-    if (why) log_warn("the guard's connection: %s", why);
-    conn_free(steal_ptr(&g->conn));
+    enum prim_state s = g->sh->state;
+
+    if (g->alone) s = PRIM_SOLO;
+    else if (g->handing) s = PRIM_HANDING;
+    else if (g->dropping && s <= PRIM_SWAPPING)
+        s = g->sh->ended ? PRIM_ENDING : PRIM_DROPPING;
+    return prim_state_wire(s);
 }
 
-static void connect_guard(struct guard *g)
+/* The state of the peer's copy answers as a message would. */
+static void on_peer_state(struct guard *g, uint8_t state)
 {
-    struct xlc_error e = XLC_ERROR_INIT;
-    int fd;
-
-    g->tried = true;
-    fd = conn_dial(g->sh->addr, g->sh->port, &e);
-    if (fd < 0 || conn_client(&g->conn, fd, &g->sh->secret, PROTO_CH_GUARD,
-                              g->sh->path, ++g->incarnation, &e) ||
-        conn_wait_ready(g->conn, clock_ms() + CONN_ATTACH_MS, &e))
-        drop_conn(g, e.msg);
-    else if (conn_attached(g->conn)->state == SEC_OPEN)
-        g->answer = PROTO_PROMOTED; /* it runs the guest already */
-    paths_init(&g->paths, g->sh->limit_ms, clock_ms());
-}
-
-static void guard_send(struct guard *g, uint64_t now)
-{
-    struct proto_msg m = { .hdr.type = PROTO_HEARTBEAT };
-    struct xlc_error e = XLC_ERROR_INIT;
-
-    if (!g->conn || now < g->next_beat_ms) return;
-    g->next_beat_ms = now + g->sh->heartbeat_ms;
-    m.u.heartbeat.seq = ++g->seq;
-    m.u.heartbeat.accepted = m.u.heartbeat.applied = g->sh->acked;
-    m.u.heartbeat.state = (uint8_t)g->sh->state;
-    conn_send(g->conn, &m);
-    if (g->dropping || g->handing) {
-        m = (struct proto_msg){ .hdr.type = g->handing ? PROTO_YOURS :
-                                PROTO_DROP };
-        m.hdr.epoch = g->sh->acked;
-        m.u.verdict.reason = PROTO_WHY_WORKER_DIED;
-        conn_send(g->conn, &m);
+    switch (state) {
+    case PROTO_SEC_OPEN:
+    case PROTO_SEC_ASIDE:
+    case PROTO_SEC_OVER:
+        g->answer = PROTO_PROMOTED;
+        break;
+    case PROTO_SEC_DROPPED:
+        g->answer = PROTO_DROPPED;
+        break;
+    case PROTO_SEC_FAILED:
+        g->answer = PROTO_FAILED;
+        break;
+    default:
+        break;
     }
-    if (conn_io(g->conn, &e) && e.status != -ECONNRESET)
-        drop_conn(g, e.msg);
 }
 
-static void guard_recv(struct guard *g)
+static void guard_hear(struct guard *g, uint64_t now)
 {
-    struct xlc_error e = XLC_ERROR_INIT, e2 = XLC_ERROR_INIT;
     struct proto_msg m;
-    int io, r;
 
-    if (!g->conn) return;
-    io = conn_io(g->conn, &e);
-    while ((r = conn_recv(g->conn, &m, &e2)) > 0) {
-        paths_heard(&g->paths, 0, clock_ms());
-        if (m.hdr.type == PROTO_DROPPED || m.hdr.type == PROTO_ENDED ||
-            m.hdr.type == PROTO_FAILED || m.hdr.type == PROTO_PROMOTED)
+    while (glink_recv(&g->link, &m, now)) {
+        paths_heard(&g->paths, 0, now);
+        switch (m.hdr.type) {
+        case PROTO_HEARTBEAT:
+            on_peer_state(g, m.u.heartbeat.state);
+            break;
+        case PROTO_DROPPED:
+        case PROTO_ENDED:
+        case PROTO_FAILED:
+        case PROTO_PROMOTED:
             g->answer = m.hdr.type;
+            break;
+        default: /* is for the worker */
+            break;
+        }
     }
-    if (r < 0) drop_conn(g, e2.msg);
-    else if (io) drop_conn(g, g->dropping ? e.msg : NULL);
+}
+
+static void guard_say(struct guard *g, uint64_t now)
+{
+    struct proto_msg m = { .hdr.type = g->handing ? PROTO_YOURS :
+                           PROTO_DROP };
+
+    if (!glink_beat(&g->link, now, g->sh->heartbeat_ms, true_state(g),
+                    g->sh->acked) || (!g->dropping && !g->handing))
+        return;
+    m.hdr.epoch = g->sh->acked;
+    m.u.verdict.generation = g->sh->generation;
+    m.u.verdict.reason = PROTO_WHY_WORKER_DIED;
+    glink_send(&g->link, &m);
+}
+
+static void guard_link(struct guard *g, uint64_t now)
+{
+    if (!g->sh->linked) return;
+    if (!g->begun) {
+        uint32_t most = g->sh->limit_ms / 2;
+
+        glink_init(&g->link, &g->sh->peer, 0,
+                   most < BACKOFF_MAX_MS ? most : BACKOFF_MAX_MS);
+        g->begun = true;
+    }
+    if (glink_turn(&g->link, now)) {
+        on_peer_state(g, conn_attached(g->link.conn)->state);
+        paths_init(&g->paths, g->sh->limit_ms, now);
+    }
+    guard_hear(g, now);
+    guard_say(g, now);
 }
 
 /* One wait of the guard: signals, the worker's end, the peer. */
@@ -141,9 +172,8 @@ static void guard_turn(struct guard *g, bool *worker_over)
 {
     struct pollfd pfd[3] = {
         { .fd = g->sigfd, .events = POLLIN },
-        { .fd = *worker_over ? -1 : g->pidfd, .events = POLLIN },
-        { .fd = g->conn ? conn_fd(g->conn) : -1,
-          .events = g->conn ? conn_events(g->conn) : 0 },
+        { .fd = *worker_over ? -1 : g->child.fd, .events = POLLIN },
+        { .fd = glink_fd(&g->link), .events = glink_events(&g->link) },
     };
     struct signalfd_siginfo si;
 
@@ -151,35 +181,47 @@ static void guard_turn(struct guard *g, bool *worker_over)
         errno != EINTR)
         log_error("poll: %s", strerror(errno));
     while (read(g->sigfd, &si, sizeof(si)) == sizeof(si))
-        if (!*worker_over) kill(g->worker, SIGTERM);
-    if (pfd[1].revents) *worker_over = true;
-    guard_recv(g);
-    guard_send(g, clock_ms());
+        child_kill(&g->child, SIGTERM);
+    if (child_ended(&g->child)) *worker_over = true;
+    guard_link(g, clock_ms());
+}
+
+/* Did the peer say that its copy will not? That is for ever. */
+static bool never_runs(const struct guard *g)
+{
+    return g->answer == PROTO_DROPPED || g->answer == PROTO_ENDED ||
+           g->answer == PROTO_FAILED;
 }
 
 /* ----- after a killed worker ----- */
 
 /* Until there is an answer, or silence: for the limit on a connection that
- * stands, or twice that long without any connection. A connection that broke
- * is made again. */
-static void ask_to_drop(struct guard *g)
+ * stands, or twice that long without any connection. */
+static void ask_peer(struct guard *g)
 {
-    uint64_t alone_since = clock_ms();
+    uint64_t alone_since = clock_ms(), before = alone_since;
     bool over = true;
 
     if (!g->sh->linked) return;
+    g->handing = g->sh->state == PRIM_HANDING;
     g->dropping = !g->handing;
-    g->next_beat_ms = 0;
+    g->link.next_beat_ms = 0;
+    paths_init(&g->paths, g->sh->limit_ms, alone_since);
     while (!g->answer) {
-        if (!g->conn) {
-            if (clock_ms() >= alone_since + 2 * (uint64_t)g->sh->limit_ms)
-                return;
-            connect_guard(g);
-        }
+        uint64_t now;
+
         guard_turn(g, &over);
-        if (!g->conn) continue;
-        alone_since = clock_ms();
-        if (paths_tick(&g->paths, clock_ms())) return;
+        now = clock_ms();
+        /* What we could not see while we were stopped proves nothing. */
+        if (now - before >= g->sh->limit_ms) alone_since = now;
+        before = now;
+        if (!g->link.ready) {
+            paths_init(&g->paths, g->sh->limit_ms, now);
+            if (now >= alone_since + 2 * (uint64_t)g->sh->limit_ms) return;
+            continue;
+        }
+        alone_since = now;
+        if (paths_tick(&g->paths, now)) return;
     }
 }
 
@@ -220,6 +262,16 @@ static enum xlc_outcome yield(struct guard *g, struct guest *guest,
     return XLC_MOVED;
 }
 
+/* If only its words don't arrive, ours may: it must hear that we go on before
+ * the guest does. */
+static void say_alone(struct guard *g)
+{
+    g->alone = true;
+    if (!g->begun) return;
+    g->link.next_beat_ms = 0;
+    guard_say(g, clock_ms());
+}
+
 static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
                                      libxl_ctx *ctx)
 {
@@ -228,9 +280,10 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
 
     if (g->answer == PROTO_PROMOTED || g->sh->state == PRIM_YIELDED)
         return yield(g, guest, ctx);
-    if (!g->answer && (g->sh->state == PRIM_YIELDING || g->sh->final ||
-                       g->sh->state == PRIM_STUCK)) {
-        /* The other host was taking over, and is silent now. */
+    if (!g->answer && !g->alone &&
+        (g->sh->state == PRIM_YIELDING || g->sh->final ||
+         g->sh->state == PRIM_STUCK)) {
+        /* The other host was taking over, and is silent now (RULES A13). */
         log_error("%s", xlc_outcome_text(XLC_STUCK));
         return XLC_STUCK;
     }
@@ -244,6 +297,7 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
         g->sh->ended = s < 0 ? (uint32_t)-s : (uint32_t)g->sh->ended;
         return sure ? XLC_POWEROFF : XLC_UNCONFIRMED;
     }
+    if (!g->answer) say_alone(g);
     if (g->sh->paused) xc_domain_unpause(guest->xch, guest->domid);
     if (guest_clean(guest, g->sh->asked, &e))
         log_error("%s: %s", g->sh->name, e.msg);
@@ -259,35 +313,13 @@ static void sweep_xenstore(struct guest *guest)
     xs_rm(guest->xsh, XBT_NULL, path);
 }
 
+/* Whoever killed the worker left its socket. If somebody listens at it, the
+ * worker never had it (see primary-room.c). */
 static void sweep_socket(struct guard *g)
 {
-    char path[128];
+    struct control *c = NULL;
 
-    snprintf(path, sizeof(path), XLC_RUNDIR "/%s.sock", g->sh->uuid);
-    unlink(path);
-}
-
-/* The worker was killed in the middle of a planned failover: the peer holds
- * the last epoch, and our copy may be half destroyed. It goes, and then the
- * peer is told (RULES A13); DROP would cost the last copy. */
-static enum xlc_outcome hand_over(struct guard *g)
-{
-    struct xlc_error e = XLC_ERROR_INIT;
-    struct guest guest = { 0 };
-    libxl_ctx *ctx = NULL;
-
-    if (!xlctx_new(&ctx, &e) && !guest_open(&guest, ctx, g->sh->uuid, &e)) {
-        yield(g, &guest, ctx);
-        sweep_xenstore(&guest);
-    } else {
-        clean_netbuf(g, true);
-    }
-    guest_close(&guest);
-    if (ctx) libxl_ctx_free(ctx);
-    sweep_socket(g);
-    g->handing = true;
-    ask_to_drop(g); /* says YOURS */
-    return g->answer == PROTO_PROMOTED ? XLC_MOVED : XLC_UNCONFIRMED;
+    if (!control_listen(&c, g->sh->uuid, NULL)) control_free(c);
 }
 
 static enum xlc_outcome recover(struct guard *g)
@@ -300,8 +332,13 @@ static enum xlc_outcome recover(struct guard *g)
     if (!g->sh->known) return XLC_ERROR;
     log_error("%s: the worker was killed; cleaning up after it",
               g->sh->name);
-    if (g->sh->state == PRIM_HANDING) return hand_over(g);
-    ask_to_drop(g);
+    if (g->sh->state == PRIM_SOLO) {
+        /* It has gone on already: nothing is to be asked any more. */
+        if (!never_runs(g)) g->answer = 0;
+        g->alone = true;
+    } else {
+        ask_peer(g);
+    }
     if (xlctx_new(&ctx, &e) || guest_open(&guest, ctx, g->sh->uuid, &e)) {
         /* No such domain any more: nothing is left to resume. */
         log_warn("%s: %s", g->sh->name, e.msg);
@@ -326,12 +363,11 @@ static void watch_worker(struct guard *g)
     while (!over) {
         uint64_t now = clock_ms(), beat = g->sh->beat_ms;
 
-        if (g->sh->linked && !g->tried) connect_guard(g);
         guard_turn(g, &over);
         if (beat && now > beat + STUCK_MS && !over && !g->sh->closing) {
             log_error("%s: the worker has been stuck for %llu ms; killing "
                       "it", g->sh->name, (unsigned long long)(now - beat));
-            kill(g->worker, SIGKILL);
+            child_kill(&g->child, SIGKILL);
         }
     }
 }
@@ -354,15 +390,36 @@ static pid_t start_worker(struct guard *g)
     exit((int)primary_run(g->o, g->sh));
 }
 
+/* For whoever looks for the other copy from here on. */
+static void introduce(const struct guard *g, bool stuck, struct reunion *r)
+{
+    r->peer = g->sh->peer;
+    r->incarnation = g->link.incarnation;
+    r->limit_ms = g->sh->limit_ms;
+    r->generation = g->sh->generation;
+    r->acked = g->sh->acked;
+    memcpy(r->uuid_raw, g->sh->uuid_raw, sizeof(r->uuid_raw));
+    memcpy(r->uuid, g->sh->uuid, sizeof(r->uuid));
+    memcpy(r->name, g->sh->name, sizeof(r->name));
+    snprintf(r->host, sizeof(r->host), "%s", g->o->host);
+    if (stuck) return; /* its own sentence has said it all */
+    log_warn("%s: the other host never said that its copy will not run: if "
+             "%s is heard again, and runs it too, its copy pauses; "
+             "`xl remus-status` shows it, `xl remus-stop %s` stops looking",
+             r->name, r->host, r->name);
+}
+
 /* A guest that ended is treated as its configuration says; one that goes on
- * gets somebody who will. */
+ * gets somebody who will. Where the other host may run it as well, or may come
+ * to (an administrator resumes one that is stuck), it is looked for. */
 static void leave(struct guard *g, enum xlc_outcome outcome)
 {
     struct xlc_error e = XLC_ERROR_INIT;
     uint32_t domid = g->sh->domid;
+    bool stuck = outcome == XLC_STUCK, act = !g->o->no_monitor, meet;
+    struct reunion r = { .uuid = "" };
 
-    if (!g->sh->known || outcome == XLC_REFUSED || outcome == XLC_MOVED ||
-        outcome == XLC_STUCK)
+    if (!g->sh->known || outcome == XLC_REFUSED || outcome == XLC_MOVED)
         return;
     if (outcome == XLC_UNCONFIRMED) {
         /* The other host may run it: nothing is started here. */
@@ -372,16 +429,24 @@ static void leave(struct guard *g, enum xlc_outcome outcome)
         return;
     }
     if (g->sh->ended && monitor_act(&domid, &e)) log_error("%s", e.msg);
-    if (domid && !g->o->no_monitor &&
-        monitor_daemon(domid, g->sh->name, &e))
+    if (!domid) return;
+    /* The worker may have been too late to hear what the guard heard. */
+    meet = (stuck || ((g->sh->alone || g->alone) && !never_runs(g))) &&
+           g->sh->cut;
+    if (stuck) act = false; /* it stands still: nothing to act on */
+    if (meet) introduce(g, stuck, &r);
+    if ((meet || act) &&
+        monitor_daemon(domid, g->sh->name, act, meet ? &r : NULL, &e))
         log_error("%s", e.msg);
+    conn_secret_wipe(&r.peer.secret);
 }
 
 enum xlc_outcome xlc_protect(const struct xlc_options *o)
 {
-    struct guard g = { .o = o, .sigfd = -1, .pidfd = -1 };
+    struct guard g = { .o = o, .sigfd = -1, .child = { 0, -1 } };
     enum xlc_outcome outcome = XLC_ERROR;
     sigset_t sigs, old;
+    pid_t pid;
 
     log_init("guard", NULL, o->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
     g.sh = mmap(NULL, sizeof(*g.sh), PROT_READ | PROT_WRITE,
@@ -394,24 +459,23 @@ enum xlc_outcome xlc_protect(const struct xlc_options *o)
     sigprocmask(SIG_BLOCK, &sigs, &old);
     signal(SIGPIPE, SIG_IGN);
     g.sigfd = signalfd(-1, &sigs, SFD_CLOEXEC | SFD_NONBLOCK);
-    g.worker = start_worker(&g);
-    if (g.worker > 0) {
-        g.pidfd = (int)syscall(SYS_pidfd_open, g.worker, 0);
+    pid = start_worker(&g);
+    if (pid > 0) {
+        child_watch(&g.child, pid);
         watch_worker(&g);
-        waitpid(g.worker, NULL, 0);
+        child_wait(&g.child);
         /* What leave() starts must not inherit the mask. */
         sigprocmask(SIG_SETMASK, &old, NULL);
         outcome = g.sh->finished ? (enum xlc_outcome)g.sh->outcome :
                   recover(&g);
-        drop_conn(&g, NULL);
+        glink_close(&g.link);
         leave(&g, outcome);
     } else {
         log_error("fork: %s", strerror(errno));
     }
-    conn_secret_wipe(&g.sh->secret);
+    conn_secret_wipe(&g.sh->peer.secret);
     munmap(g.sh, sizeof(*g.sh));
     if (g.sigfd >= 0) close(g.sigfd);
-    if (g.pidfd >= 0) close(g.pidfd);
     sigprocmask(SIG_SETMASK, &old, NULL);
     return outcome;
 }

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +22,23 @@
 #include "daemon.h"
 #include "log.h"
 #include "monitor.h"
+#include "reunion.h"
 #include "xlctx.h"
+
+#define LOOK_AT_ONCE 64
+
+/**
+ * struct looker - what looks for the other copy
+ * @r: whom it looks for
+ * @xch, @uuid: by which it finds the guest here
+ * @stop: eventfd: it shall end
+ */
+struct looker {
+    struct reunion r;
+    xc_interface *xch;
+    uint8_t uuid[16];
+    int stop;
+};
 
 /* libxl's shutdown reasons and the action of each. */
 static libxl_action_on_shutdown action_for(const libxl_domain_config *cfg,
@@ -181,20 +199,91 @@ int monitor_run(uint32_t domid, struct xlc_error *err)
     return rc;
 }
 
-int monitor_daemon(uint32_t domid, const char *name, struct xlc_error *err)
+/* reunion.h's look(): is a domain of that uuid here, and does it run? */
+static enum reunion_here look_here(void *opaque, uint32_t *domid_r)
+{
+    const struct looker *l = opaque;
+    xc_domaininfo_t info[LOOK_AT_ONCE];
+    uint32_t first = 0;
+    int n;
+
+    while ((n = xc_domain_getinfolist(l->xch, first, LOOK_AT_ONCE,
+                                      info)) > 0) {
+        for (int i = 0; i < n; i++) {
+            const xc_domaininfo_t *d = &info[i];
+            unsigned int why = d->flags >> XEN_DOMINF_shutdownshift &
+                               XEN_DOMINF_shutdownmask;
+            bool down = d->flags & XEN_DOMINF_shutdown;
+
+            if (memcmp(d->handle, l->uuid, sizeof(l->uuid)) ||
+                d->flags & XEN_DOMINF_dying ||
+                (down && why != SHUTDOWN_suspend))
+                continue;
+            *domid_r = d->domain;
+            return down || d->flags & XEN_DOMINF_paused ? REUNION_STILL :
+                   REUNION_RUNS;
+        }
+        first = info[n - 1].domain + 1u;
+    }
+    return REUNION_GONE;
+}
+
+static void *reunion_thread(void *opaque)
+{
+    struct looker *l = opaque;
+
+    reunion_run(&l->r, l->stop);
+    return NULL;
+}
+
+/* Both at once: the monitor's end is the end of the other. */
+static void stay(uint32_t domid, bool act, struct looker *l)
 {
     struct xlc_error e = XLC_ERROR_INIT;
-    pid_t pid = fork();
+    const uint64_t one = 1;
+    pthread_t thread;
+    bool looking;
 
-    if (pid < 0)
-        return xlc_error_set(err, -errno, "fork: %s", strerror(errno));
+    l->r.look = look_here;
+    l->r.opaque = l;
+    memcpy(l->uuid, l->r.uuid_raw, sizeof(l->uuid));
+    l->xch = xc_interface_open(log_xtl(), NULL, 0);
+    l->stop = eventfd(0, EFD_CLOEXEC);
+    looking = l->xch && l->stop >= 0;
+    if (!looking) log_error("%s: can't look for its copy", l->r.name);
+    if (!act) {
+        if (looking) reunion_run(&l->r, l->stop);
+        return;
+    }
+    looking = looking && !pthread_create(&thread, NULL, reunion_thread, l);
+    if (monitor_run(domid, &e)) log_error("%s: %s", l->r.name, e.msg);
+    if (!looking) return;
+    if (write(l->stop, &one, sizeof(one)) < 0)
+        log_error("eventfd: %s", strerror(errno));
+    pthread_join(thread, NULL);
+}
+
+int monitor_daemon(uint32_t domid, const char *name, bool act,
+                   const struct reunion *r, struct xlc_error *err)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct looker l = { .stop = -1 };
+    pid_t pid;
+
+    /* What the caller wipes is not the child's. */
+    if (r) l.r = *r;
+    pid = fork();
     if (pid) {
+        conn_secret_wipe(&l.r.peer.secret);
+        if (pid < 0)
+            return xlc_error_set(err, -errno, "fork: %s", strerror(errno));
         waitpid(pid, NULL, 0);
         return 0;
     }
     /* Twice, so that nobody has to reap it. */
     if (fork()) _exit(0);
     daemon_detach("monitor", name);
-    if (monitor_run(domid, &e)) log_error("%s: %s", name, e.msg);
+    if (r) stay(domid, act, &l);
+    else if (monitor_run(domid, &e)) log_error("%s: %s", name, e.msg);
     _exit(0);
 }

@@ -10,6 +10,7 @@
 #ifndef XLC_MONITOR_H
 #define XLC_MONITOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -30,12 +31,19 @@ int monitor_act(uint32_t *domid_r, struct xlc_error *err);
  */
 int monitor_run(uint32_t domid, struct xlc_error *err);
 
+struct reunion;
+
 /**
- * monitor_daemon() - monitor_run() in the background
+ * monitor_daemon() - stay for a domain, in the background
  * @name: of the domain, for the log /var/log/xen/xl-remus-NAME.log
+ * @act: monitor_run()
+ * @r: and look for its copy on the other host (reunion.h) as long as that
+ *     lasts; its @look is filled in here. NULL: don't
  *
- * Call it without any thread or libxl context alive. Return: 0 in the caller
+ * Call it without any thread or libxl context alive. @r may be wiped when it
+ * returns. Return: 0 in the caller
  */
-int monitor_daemon(uint32_t domid, const char *name, struct xlc_error *err);
+int monitor_daemon(uint32_t domid, const char *name, bool act,
+                   const struct reunion *r, struct xlc_error *err);
 
 #endif

@@ -22,11 +22,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include "child.h"
 #include "daemon.h"
 #include "log.h"
 #include "monitor.h"
@@ -55,10 +53,14 @@ static void guard_worker(struct receive_shared *sh, pid_t worker)
 {
     struct pollfd pfd = { .events = POLLIN };
     struct xlc_error e = XLC_ERROR_INIT;
+    struct child child;
     bool detached = false;
 
-    pfd.fd = (int)syscall(SYS_pidfd_open, worker, 0);
-    while (poll(&pfd, 1, LOOK_MS) <= 0 && !sh->open) {
+    child_watch(&child, worker);
+    pfd.fd = child.fd;
+    while (!child_ended(&child) && !sh->open) {
+        if (poll(&pfd, 1, LOOK_MS) < 0 && errno != EINTR)
+            log_error("poll: %s", strerror(errno));
         if (!sh->known || detached) continue;
         daemon_detach("receive-guard", sh->name);
         detached = true;
@@ -67,11 +69,10 @@ static void guard_worker(struct receive_shared *sh, pid_t worker)
         if (!detached) daemon_detach("receive-guard", sh->name);
         if (monitor_run(sh->domid, &e))
             log_error("%s: %s", sh->name, e.msg);
-        kill(worker, SIGTERM);
+        child_kill(&child, SIGTERM);
     }
-    waitpid(worker, NULL, 0);
+    child_wait(&child);
     after_kill(sh);
-    close(pfd.fd);
 }
 
 static void guard_life(struct receive_shared *sh, int sync)

@@ -13,39 +13,36 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "conn.h"
+#include "glink.h"
 #include "xlcolo.h"
-
-#define SHARED_ADDR_MAX 256
 
 /**
  * struct shared - from the primary's worker to its guard
  * @known: @domid, @uuid, @name and @uuid_raw are set
- * @linked: @secret, @addr, @port, @path, @heartbeat_ms, @limit_ms are set:
- *          the guard makes its own connection
+ * @linked: @peer, @heartbeat_ms, @limit_ms, @generation are set: the guard
+ *          makes its own connection
  * @netbuf: buffers are in place on the guest's vifs
  * @asked: the guest may be suspended or may suspend
  * @state: enum prim_state
  * @final: the final epoch of a planned failover was cut
- * @acked: newest acknowledged epoch
+ * @acked: newest acknowledged epoch; @cut: newest one that was made
  * @beat_ms: when the worker's main loop turned last
  * @paused: the worker paused the guest
  * @closing: the worker is cleaning up; its loop does not turn any more
  * @finished: the worker has cleaned up and @outcome holds
  * @ended: the guest ended by itself: enum proto_reason
+ * @alone: the guest goes on here, and the peer never said that its copy won't
  */
 struct shared {
     _Atomic bool known, linked, netbuf, asked, final, finished;
-    _Atomic bool paused, closing;
+    _Atomic bool paused, closing, alone;
     _Atomic uint32_t domid, state, outcome, ended;
-    _Atomic uint64_t beat_ms, acked;
+    _Atomic uint64_t beat_ms, acked, cut;
     uint8_t uuid_raw[16];
     char uuid[37];
     char name[256];
-    struct conn_secret secret;
-    char addr[SHARED_ADDR_MAX];
-    uint16_t port;
-    uint8_t path;
+    struct glink_peer peer;
+    uint64_t generation;
     uint32_t heartbeat_ms, limit_ms;
 };
 

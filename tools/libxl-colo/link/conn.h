@@ -141,13 +141,20 @@ uint64_t conn_bytes_out(const struct conn *c);
 uint64_t conn_bytes_in(const struct conn *c);
 
 /**
- * conn_dial() - start a TCP connection
- * @addr: a name or number
+ * conn_dial() - make a TCP connection; blocks
+ * @addr: a name or number; of a name with several addresses (IPv4, IPv6) the
+ *        first that answers counts
+ * @deadline_ms: on CLOCK_MONOTONIC; looking up a name has its own limits
  *
- * Return: a non-blocking socket that is connected or connecting, or a
- * negative errno
+ * Return: a non-blocking socket that is connected; -ETIMEDOUT; another
+ * negative errno: what the last address failed with
  */
-int conn_dial(const char *addr, uint16_t port, struct xlc_error *err);
+int conn_dial(const char *addr, uint16_t port, uint64_t deadline_ms,
+              struct xlc_error *err);
+
+/* The same for addresses that are known; without a sentence. */
+struct addrinfo;
+int conn_dial_list(const struct addrinfo *ai, uint64_t deadline_ms);
 
 /**
  * conn_listen() - a listening socket on every address of this host

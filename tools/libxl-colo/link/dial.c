@@ -5,19 +5,116 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "conn.h"
 
-int conn_dial(const char *addr, uint16_t port, struct xlc_error *err)
+/* Attempts at the addresses of one name, side by side at most. */
+#define DIAL_MAX     8
+/* An address that has not answered by then gets company by the next one. */
+#define DIAL_NEXT_MS 250
+
+/* Return: a socket that is connected or connecting, or a negative errno */
+static int start(const struct addrinfo *a)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai, *a;
-    int r, fd = -1, last = 0;
+    CLEANUP_FD int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK |
+                               SOCK_CLOEXEC, 0);
+
+    if (fd < 0 ||
+        (connect(fd, a->ai_addr, a->ai_addrlen) && errno != EINPROGRESS))
+        return -errno;
+    return steal_fd(&fd);
+}
+
+/* After poll(). Return: 1 connected; 0 not yet; a negative errno */
+static int look(const struct pollfd *p)
+{
+    socklen_t len = sizeof(int);
+    int e = 0;
+
+    if (p->fd < 0 || !p->revents) return 0;
+    if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &e, &len)) return -errno;
+    if (e) return -e;
+    return p->revents & POLLOUT ? 1 : -ECONNRESET;
+}
+
+/*
+ * Begin with the next address when the one before has failed, or is slow; the
+ * first that answers counts. @p: those under way, room for DIAL_MAX, all -1.
+ *
+ * Return: its place in @p; a negative errno
+ */
+static int race(const struct addrinfo *a, struct pollfd *p,
+                uint64_t deadline_ms)
+{
+    unsigned int n = 0, live = 0;
+    uint64_t next_ms = 0, now;
+    int last = -EHOSTUNREACH;
+
+    for (;;) {
+        uint64_t until = deadline_ms;
+
+        now = clock_ms();
+        if (a && n < DIAL_MAX && (!live || now >= next_ms)) {
+            int fd = start(a);
+
+            a = a->ai_next;
+            next_ms = now + DIAL_NEXT_MS;
+            if (fd < 0) {
+                last = fd;
+                continue;
+            }
+            p[n++] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+            live++;
+        }
+        if (!live) return last;
+        if (now >= deadline_ms) return -ETIMEDOUT;
+        if (a && n < DIAL_MAX && next_ms < until) until = next_ms;
+        if (poll(p, n, until > now ? (int)(until - now) : 0) < 0) {
+            if (errno != EINTR) return -errno;
+            continue;
+        }
+        for (unsigned int i = 0; i < n; i++) {
+            int r = look(&p[i]);
+
+            if (r > 0) return (int)i;
+            if (!r) continue;
+            last = r;
+            close(p[i].fd);
+            p[i].fd = -1;
+            live--;
+        }
+    }
+}
+
+int conn_dial_list(const struct addrinfo *ai, uint64_t deadline_ms)
+{
+    struct pollfd p[DIAL_MAX];
+    int r, fd = -1;
+
+    for (unsigned int i = 0; i < DIAL_MAX; i++)
+        p[i] = (struct pollfd){ .fd = -1 };
+    r = race(ai, p, deadline_ms);
+    for (int i = 0; i < DIAL_MAX; i++) {
+        if (i == r) fd = p[i].fd;
+        else if (p[i].fd >= 0) close(p[i].fd);
+    }
+    return r < 0 ? r : fd;
+}
+
+int conn_dial(const char *addr, uint16_t port, uint64_t deadline_ms,
+              struct xlc_error *err)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                              .ai_flags = AI_NUMERICSERV }, *ai;
     char service[8];
+    int r;
 
     snprintf(service, sizeof(service), "%u", port);
     r = getaddrinfo(addr, service, &hints, &ai);
@@ -25,23 +122,12 @@ int conn_dial(const char *addr, uint16_t port, struct xlc_error *err)
         return xlc_error_set(err, -EHOSTUNREACH,
                              "the other host's address %s: %s", addr,
                              gai_strerror(r));
-    for (a = ai; a && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family,
-                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0) {
-            last = errno;
-            continue;
-        }
-        if (connect(fd, a->ai_addr, a->ai_addrlen) && errno != EINPROGRESS) {
-            last = errno;
-            close(steal_fd(&fd));
-        }
-    }
+    r = conn_dial_list(ai, deadline_ms);
     freeaddrinfo(ai);
-    if (fd < 0)
-        return xlc_error_set(err, -last, "the other host at %s port %u: %s",
-                             addr, port, strerror(last));
-    return fd;
+    if (r < 0)
+        return xlc_error_set(err, r, "the other host at %s port %u: %s",
+                             addr, port, strerror(-r));
+    return r;
 }
 
 int conn_listen(uint16_t port, uint16_t *port_r, struct xlc_error *err)

@@ -44,7 +44,7 @@
 
 #define PROTO_LIMIT_MS_MAX 3600000u /* no silence limit is longer */
 #define PROTO_PATH_MAX     8u       /* addresses of S: 0 to 7 */
-#define PROTO_STATE_MAX    15u      /* room in enum prim_state, sec_state */
+#define PROTO_STATE_MAX    15u      /* room for states of P and of S */
 
 /**
  * struct proto_hdr - in front of every frame
@@ -94,7 +94,7 @@ static_assert(offsetof(struct proto_hdr_wire, epoch) == 16, "epoch at 16");
  * @PROTO_ENDED: ctrl, S: understood, my copy will never run (RULES A13)
  * @PROTO_SWAP: ctrl, S: please hand the guest over (planned failover)
  * @PROTO_SWAP_REFUSED: ctrl, P: no (text)
- * @PROTO_YOURS: ctrl, P: my copy is destroyed, run yours
+ * @PROTO_YOURS: ctrl, P: my copy is suspended and stays so, run yours
  * @PROTO_PROMOTED: ctrl, S: my copy runs; destroy yours
  * @PROTO_FAILED: ctrl, S: my copy is of no use any more (text)
  */
@@ -128,6 +128,35 @@ enum proto_channel {
     PROTO_CH_DATA = 1,
     PROTO_CH_CTRL = 2,
     PROTO_CH_GUARD = 3,
+};
+
+/* States of P in HEARTBEAT; what they mean is in prim.h. The numbers are
+ * fixed, whatever happens to the enumeration there. */
+enum proto_prim_state {
+    PROTO_PRIM_SYNCING = 0,
+    PROTO_PRIM_PROTECTED = 1,
+    PROTO_PRIM_DROPPING = 2,
+    PROTO_PRIM_ENDING = 3,
+    PROTO_PRIM_SWAPPING = 4,
+    PROTO_PRIM_HANDING = 5,
+    PROTO_PRIM_YIELDING = 6,
+    PROTO_PRIM_SOLO = 7,
+    PROTO_PRIM_GONE = 8,
+    PROTO_PRIM_YIELDED = 9,
+    PROTO_PRIM_STUCK = 10,
+};
+
+/* States of S in HEARTBEAT and ATTACHED; see sec.h. */
+enum proto_sec_state {
+    PROTO_SEC_SYNCING = 0,
+    PROTO_SEC_PAIRED = 1,
+    PROTO_SEC_DECIDING = 2,
+    PROTO_SEC_OPENING = 3,
+    PROTO_SEC_OPEN = 4,
+    PROTO_SEC_DROPPED = 5,
+    PROTO_SEC_FAILED = 6,
+    PROTO_SEC_ASIDE = 7,
+    PROTO_SEC_OVER = 8,
 };
 
 /* Roles, on the wire and in the state file (RULES A1, A7). */
@@ -275,7 +304,7 @@ struct proto_attach {
  * struct proto_attached - PROTO_ATTACHED
  * @generation: of the guest's record
  * @accepted: newest whole epoch S holds, 0 if none
- * @state: enum sec_state of S
+ * @state: enum proto_sec_state
  */
 struct proto_attached_wire {
     uint64_t generation;
@@ -327,7 +356,7 @@ struct proto_epoch_end {
  *           while it is still 0
  * @idle_ms: since something moved forward (an epoch, or the first copy)
  * @suspended_ms: P: how long the guest has been suspended now; 0 if it runs
- * @state: enum prim_state or enum sec_state
+ * @state: enum proto_prim_state or enum proto_sec_state
  */
 struct proto_heartbeat_wire {
     uint64_t seq;

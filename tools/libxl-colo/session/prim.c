@@ -18,9 +18,32 @@ static const char *const state_names[] = {
 static_assert(sizeof(state_names) / sizeof(state_names[0]) == PRIM_NSTATES,
               "every state has a name");
 
+/* What is on the wire does not follow the order of the enumeration. */
+static const uint8_t wire_states[] = {
+    [PRIM_SYNCING] = PROTO_PRIM_SYNCING,
+    [PRIM_PROTECTED] = PROTO_PRIM_PROTECTED,
+    [PRIM_DROPPING] = PROTO_PRIM_DROPPING,
+    [PRIM_ENDING] = PROTO_PRIM_ENDING,
+    [PRIM_SWAPPING] = PROTO_PRIM_SWAPPING,
+    [PRIM_HANDING] = PROTO_PRIM_HANDING,
+    [PRIM_YIELDING] = PROTO_PRIM_YIELDING,
+    [PRIM_SOLO] = PROTO_PRIM_SOLO,
+    [PRIM_GONE] = PROTO_PRIM_GONE,
+    [PRIM_YIELDED] = PROTO_PRIM_YIELDED,
+    [PRIM_STUCK] = PROTO_PRIM_STUCK,
+};
+static_assert(sizeof(wire_states) == PRIM_NSTATES,
+              "every state has a number on the wire");
+
 const char *prim_state_name(enum prim_state s)
 {
     return (unsigned int)s < PRIM_NSTATES ? state_names[s] : "?";
+}
+
+uint8_t prim_state_wire(enum prim_state s)
+{
+    assert((unsigned int)s < PRIM_NSTATES);
+    return wire_states[s];
 }
 
 void prim_init(struct prim *p)
@@ -134,9 +157,9 @@ static unsigned int on_ack(struct prim *p, uint64_t n)
     case PRIM_SWAPPING:
         if (!p->final) return PRIM_DO_RELEASE;
         /* Everything the guest ever said is covered: let it out, then
-         * destroy our copy before the peer's may run (RULES A13). */
+         * give the guest away. Ours stays suspended (RULES A13). */
         p->state = PRIM_HANDING;
-        return PRIM_DO_FREEZE | PRIM_DO_OPEN | PRIM_DO_DESTROY;
+        return PRIM_DO_FREEZE | PRIM_DO_OPEN | PRIM_DO_SEND_YOURS;
     case PRIM_PROTECTED:
     case PRIM_DROPPING:
     case PRIM_ENDING:
@@ -161,7 +184,8 @@ static unsigned int on_silence(struct prim *p)
         return p->ended ? end_unheard(p) : get_stuck(p);
     case PRIM_ENDING:
         return end_unheard(p);
-    case PRIM_HANDING:
+    case PRIM_HANDING: /* the peer may run it: ours must not */
+        if (!p->ended) return get_stuck(p);
         p->state = PRIM_YIELDED;
         p->outcome = XLC_UNCONFIRMED;
         return PRIM_DO_FINISH;
@@ -183,12 +207,9 @@ static unsigned int on_peer_out(struct prim *p, enum prim_ev ev)
     case PRIM_YIELDING:
         return go_solo(p, p->outcome);
     case PRIM_HANDING:
-        /* Our copy is destroyed and theirs is useless: the guest is lost,
-         * and nobody can make that good. */
+        /* Ours is as good as theirs was, and nobody runs it. */
         p->violations += ev != PRIM_EV_FAILED;
-        p->state = PRIM_YIELDED;
-        p->outcome = XLC_UNCONFIRMED;
-        return PRIM_DO_FINISH;
+        return go_solo(p, XLC_PEER_LOST);
     default:
         return 0;
     }
@@ -205,7 +226,7 @@ static unsigned int on_guest_ended(struct prim *p, uint32_t reason)
         p->state = PRIM_ENDING;
         p->why = reason;
         return PRIM_DO_STOP | PRIM_DO_SEND_END;
-    default: /* DROPPING and YIELDING go on; how they end looks at @ended */
+    default: /* The others go on; how they end looks at @ended */
         return 0;
     }
 }
@@ -250,7 +271,7 @@ static unsigned int on_promoted(struct prim *p)
     case PRIM_HANDING:
         p->state = PRIM_YIELDED;
         p->outcome = XLC_MOVED;
-        return PRIM_DO_FINISH;
+        return PRIM_DO_DESTROY | PRIM_DO_FINISH;
     default:
         return 0;
     }
@@ -333,8 +354,6 @@ unsigned int prim_event(struct prim *p, enum prim_ev ev, uint64_t n)
         return on_guest_ended(p, (uint32_t)n);
     case PRIM_EV_STOP:
         return on_trouble(p, PROTO_WHY_STOP, XLC_STOPPED);
-    case PRIM_EV_DESTROYED:
-        return p->state == PRIM_HANDING ? PRIM_DO_SEND_YOURS : 0;
     case PRIM_NEVENTS:
         break;
     }

@@ -21,12 +21,19 @@
  *     |        guest ended         SWAP   | silence               v
  *     v                               |   `--------------------> SOLO
  *   ENDING --ENDED--> GONE            v
- *                                 SWAPPING --final ack--> HANDING --> YIELDED
- *                                     | silence                          ^
- *                                     v                         PROMOTED |
- *                                   STUCK <--silence-- YIELDING ---------'
- *                                               TAKING ^   | FAILED
- *                  (any of the upper row, DROPPING) ---'   `-----> SOLO
+ *                                 SWAPPING --final ack--> HANDING
+ *                                     | silence             | PROMOTED
+ *                                     v                     v
+ *                                   STUCK                YIELDED
+ *                                     ^ silence             ^ PROMOTED
+ *                                     `----- YIELDING ------'
+ *                  (any of the upper row, DROPPING) --TAKING--> YIELDING
+ *
+ * FAILED leads from HANDING and YIELDING to SOLO, silence to STUCK.
+ *
+ * HANDING: the peer holds everything and was told to run it. Ours stays
+ * suspended until the peer says that it does (RULES A13): until then it may be
+ * the last copy, so it is neither let go nor destroyed.
  *
  * YIELDING: the peer took the guest over while we live, and its copy may
  * still fail to start. Ours waits, frozen and unheard, so that the guest is
@@ -57,8 +64,8 @@
  * @PRIM_ENDING: the guest ended; we wait for the peer's ENDED; output held
  * @PRIM_SWAPPING: planned failover; the next epoch is the last, the guest
  *                 is not resumed after it
- * @PRIM_HANDING: the peer holds the last epoch, our copy is being destroyed
- *                or is destroyed, YOURS was or will be said
+ * @PRIM_HANDING: the peer holds the last epoch, our copy is suspended and
+ *                all it said is out; YOURS is said until it is answered
  * @PRIM_YIELDING: the peer is about to run its copy; ours is frozen until it
  *                 does, or can't; output is held
  * @PRIM_SOLO: over; the guest runs here alone
@@ -99,7 +106,6 @@ enum prim_state {
  * @PRIM_EV_GUEST_ENDED: the guest shut down, rebooted or crashed; @n is a
  *                       enum proto_reason, never 0
  * @PRIM_EV_STOP: somebody wants protection to end
- * @PRIM_EV_DESTROYED: our copy of the guest is destroyed
  */
 enum prim_ev {
     PRIM_EV_CUT,
@@ -116,7 +122,6 @@ enum prim_ev {
     PRIM_EV_CAPTURE_ERROR,
     PRIM_EV_GUEST_ENDED,
     PRIM_EV_STOP,
-    PRIM_EV_DESTROYED,
     PRIM_NEVENTS,
 };
 
@@ -128,7 +133,7 @@ enum prim_ev {
 #define PRIM_DO_OPEN        0x010u /* let all output go, for good */
 #define PRIM_DO_DISCARD     0x020u /* throw held output away */
 #define PRIM_DO_FINAL       0x040u /* the next capture is the last (swap) */
-#define PRIM_DO_DESTROY     0x080u /* destroy our copy, then EV_DESTROYED */
+#define PRIM_DO_DESTROY     0x080u /* destroy our copy */
 #define PRIM_DO_SEND_DROP   0x100u /* say DROP until it is answered */
 #define PRIM_DO_SEND_END    0x200u /* say END until it is answered */
 #define PRIM_DO_SEND_YOURS  0x400u /* say YOURS until it is answered */
@@ -171,5 +176,8 @@ bool prim_over(const struct prim *p);
 
 /* "protected", …: for status, events and logs. */
 const char *prim_state_name(enum prim_state s);
+
+/* Its number on the wire: enum proto_prim_state. */
+uint8_t prim_state_wire(enum prim_state s);
 
 #endif

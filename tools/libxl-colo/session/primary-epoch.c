@@ -175,26 +175,24 @@ static const struct capture_hooks hooks = {
     .next = hook_next,
 };
 
-/* After a handover: everything the guest said is out, nothing of it may
- * stay. The buffer goes first, it must be empty before the vif is taken away
- * (RULES A11). */
+/* The peer runs the guest: nothing of ours may stay. The buffer goes first, it
+ * must be empty before the vif is taken away (RULES A11). */
 static void destroy_guest(struct primary *p)
 {
     struct xlc_error e = XLC_ERROR_INIT;
-    bool discard = p->m.state == PRIM_YIELDED;
 
     pthread_mutex_lock(&p->nb_lock);
-    if (p->nb && netbuf_teardown(p->nb, discard, &e))
+    if (p->nb && netbuf_teardown(p->nb, p->discard, &e))
         log_error("%s: %s", p->rec.name, e.msg);
     netbuf_free(p->nb);
     p->nb = NULL;
     pthread_mutex_unlock(&p->nb_lock);
     p->sh->netbuf = false;
-    if (libxl_domain_destroy(p->ctx, p->guest.domid, NULL))
+    if (libxl_domain_destroy(p->ctx, p->guest.domid, NULL) &&
+        guest_state(&p->guest) != -PROTO_WHY_DESTROYED)
         log_error("%s: domain %u could not be destroyed: `xl destroy %u`",
                   p->rec.name, p->guest.domid, p->guest.domid);
     p->sh->asked = false;
-    primary_event(p, PRIM_EV_DESTROYED, 0);
 }
 
 static void *checkpoint_thread(void *opaque)

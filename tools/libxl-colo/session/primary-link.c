@@ -3,8 +3,11 @@
 #include <config.h>
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include <gnutls/crypto.h>
 
@@ -13,10 +16,11 @@
 #include "host.h"
 #include "log.h"
 #include "primary.h"
-#include "sec.h"
 
 /* The other side checks and prepares a lot between CONFIG and READY. */
 #define BOOT_MS 30000u
+/* How long a failed start waits for the other side's good bye. */
+#define GOODBYE_MS 3000u
 
 /* ----- boot ----- */
 
@@ -65,9 +69,12 @@ static int check_reply(struct primary *p, const struct proto_hello_reply *h,
     if (h->generation > p->rec.generation)
         return xlc_error_set(err, -ESTALE, "the other host knows a newer "
                              "copy of the guest (generation %llu, this one "
-                             "is %llu): it took over once; look there first",
+                             "is %llu): it took over once; look there first."
+                             " Only if nothing of it is to be kept, remove "
+                             XLC_STATEDIR "/%s.json there",
                              (unsigned long long)h->generation,
-                             (unsigned long long)p->rec.generation);
+                             (unsigned long long)p->rec.generation,
+                             p->guest.uuid);
     p->caps = h->caps;
     if (p->o->plaintext && !(h->caps & PROTO_CAP_PLAINTEXT))
         return xlc_error_set(err, -EPERM, "the other host does not do "
@@ -79,8 +86,8 @@ static void add_address(struct primary *p, const char *addr)
 {
     for (unsigned int i = 0; i < p->naddr; i++)
         if (!strcmp(p->addr[i], addr)) return;
-    if (p->naddr < PRIMARY_PATHS && strlen(addr) < SHARED_ADDR_MAX)
-        snprintf(p->addr[p->naddr++], SHARED_ADDR_MAX, "%s", addr);
+    if (p->naddr < PRIMARY_PATHS && strlen(addr) < PRIMARY_ADDR_MAX)
+        snprintf(p->addr[p->naddr++], PRIMARY_ADDR_MAX, "%s", addr);
 }
 
 /* --peer first, then the address that ssh used (RULES A2). */
@@ -129,7 +136,7 @@ static int dial(struct primary *p, unsigned int i, uint8_t channel,
                 struct conn **c_r, struct xlc_error *err)
 {
     uint64_t deadline = clock_ms() + CONN_ATTACH_MS;
-    int fd = conn_dial(p->addr[i], p->port, err), r;
+    int fd = conn_dial(p->addr[i], p->port, deadline, err), r;
 
     if (fd < 0) return fd;
     r = conn_client(c_r, fd, &p->secret, channel, (uint8_t)i, 1, err);
@@ -162,15 +169,29 @@ static int dial_all(struct primary *p, struct xlc_error *err)
     return r ? r : conn_blocking(p->data, err);
 }
 
-/* What the guard needs to make a connection of its own. */
+/* Add the address at the other end of @c, as a number. */
+static void add_numeric(struct glink_peer *peer, const struct conn *c)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    char *to = peer->addr[peer->naddr];
+
+    if (!getpeername(conn_fd(c), (struct sockaddr *)&ss, &len) &&
+        !getnameinfo((struct sockaddr *)&ss, len, to, GLINK_ADDR_MAX, NULL, 0,
+                     NI_NUMERICHOST))
+        peer->naddr++;
+}
+
+/* What the guard needs to make a connection of its own: the addresses that
+ * work, so that it never has to look up a name. */
 static void tell_guard(struct primary *p)
 {
     struct shared *sh = p->sh;
 
-    sh->secret = p->secret;
-    snprintf(sh->addr, sizeof(sh->addr), "%s", p->addr[0]);
-    sh->port = p->port;
-    sh->path = 0;
+    sh->peer = (struct glink_peer){ .secret = p->secret, .port = p->port };
+    for (unsigned int i = 0; i < p->naddr; i++)
+        if (p->ctrl[i]) add_numeric(&sh->peer, p->ctrl[i]);
+    sh->generation = p->rec.generation;
     sh->heartbeat_ms = p->o->heartbeat_ms;
     sh->limit_ms = p->o->limit_ms;
     sh->linked = true;
@@ -193,8 +214,10 @@ int primary_boot(struct primary *p, struct xlc_error *err)
  * may come between this and the loop. */
 int primary_dial(struct primary *p, struct xlc_error *err)
 {
-    int r = dial_all(p, err);
+    int r;
 
+    p->dialled = true;
+    r = dial_all(p, err);
     boot_close(&p->boot);
     if (r) return r;
     paths_init(&p->paths, p->o->limit_ms, clock_ms());
@@ -205,6 +228,58 @@ int primary_dial(struct primary *p, struct xlc_error *err)
     log_warn("%s: there is no arbiter: if ALL paths between the hosts are "
              "cut while both live, both will run the guest", p->rec.name);
     return 0;
+}
+
+/* Send DROP on every path and hear what is said. Return: true if the other
+ * side has answered, or nobody is left to answer */
+static bool ask_once(struct primary *p)
+{
+    const struct proto_msg drop = {
+        .hdr.type = PROTO_DROP, .u.verdict.reason = PROTO_WHY_ERROR,
+    };
+    bool answered = false, any = false;
+
+    for (unsigned int i = 0; i < p->naddr; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        struct proto_msg m;
+        int io;
+
+        if (!p->ctrl[i]) continue;
+        conn_send(p->ctrl[i], &drop);
+        io = conn_io(p->ctrl[i], &e);
+        while (conn_recv(p->ctrl[i], &m, &e) > 0)
+            answered |= m.hdr.type == PROTO_DROPPED ||
+                        m.hdr.type == PROTO_FAILED;
+        if (io) conn_free(steal_ptr(&p->ctrl[i]));
+        else any = true;
+    }
+    return answered || !any;
+}
+
+/* The start failed after the other side had prepared itself: it need not wait
+ * for nothing. */
+void primary_goodbye(struct primary *p)
+{
+    const struct timespec nap = { 0, 50000000 };
+    uint64_t deadline = clock_ms() + GOODBYE_MS;
+    bool linked = false;
+
+    if (!p->booted) return;
+    for (unsigned int i = 0; i < p->naddr && !p->dialled && !linked; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        linked = !dial(p, i, PROTO_CH_CTRL, &p->ctrl[i], &e);
+        if (!linked) log_debug("%s: %s", p->rec.name, e.msg);
+    }
+    for (unsigned int i = 0; i < p->naddr; i++)
+        linked |= p->ctrl[i] != NULL;
+    if (!linked) {
+        log_warn("%s: the other host can't be told; it gives up by itself "
+                 "within half a minute", p->rec.name);
+        return;
+    }
+    while (!ask_once(p) && clock_ms() < deadline)
+        nanosleep(&nap, NULL);
 }
 
 void primary_unlink(struct primary *p)
@@ -254,7 +329,7 @@ static void heartbeat_msg(struct primary *p, struct proto_msg *m,
     h->idle_ms = (uint32_t)(now_ms - p->moved_ms);
     if (p->suspended_since_ms && now_ms > p->suspended_since_ms)
         h->suspended_ms = (uint32_t)(now_ms - p->suspended_since_ms);
-    h->state = (uint8_t)p->m.state;
+    h->state = prim_state_wire(p->m.state);
 }
 
 void primary_heartbeat(struct primary *p, uint64_t now_ms)
@@ -314,16 +389,18 @@ static void remember_text(struct primary *p, const struct proto_msg *m)
 static void on_peer_state(struct primary *p, uint8_t state)
 {
     switch (state) {
-    case SEC_OPENING:
+    case PROTO_SEC_OPENING:
         primary_event(p, PRIM_EV_TAKING, 0);
         break;
-    case SEC_OPEN:
+    case PROTO_SEC_OPEN:
+    case PROTO_SEC_ASIDE:
+    case PROTO_SEC_OVER: /* it ran there, whatever came of it */
         primary_event(p, PRIM_EV_PROMOTED, 0);
         break;
-    case SEC_DROPPED:
+    case PROTO_SEC_DROPPED:
         primary_event(p, PRIM_EV_DROPPED, 0);
         break;
-    case SEC_FAILED:
+    case PROTO_SEC_FAILED:
         primary_event(p, PRIM_EV_FAILED, 0);
         break;
     default:

@@ -135,6 +135,7 @@ static char *status(struct primary *p)
     json_str(&j, "link", p->o->plaintext ? "plaintext" : "tls");
     json_str(&j, "arbiter", "none");
     json_int(&j, "sync_percent", sync_percent(p));
+    json_uint(&j, "log_lines_lost", log_lost());
     json_int(&j, "pid", getpid());
     put_paths(p, &j, now);
     put_warnings(p, &j);
@@ -286,19 +287,19 @@ void primary_progress(struct primary *p, uint64_t now_ms)
     left = p->tot_pages * 4096 > bytes ? p->tot_pages * 4096 - bytes : 0;
     p->progress_last = percent;
     if (percent == 100) {
-        fprintf(stderr, "%s%s: protected by %s (first copy: %llu MB in "
-                "%llu.%llu s)\n", tty ? "\r\033[K" : "", p->rec.name,
-                p->o->host, (unsigned long long)(bytes / 1000000),
-                (unsigned long long)(ms / 1000),
-                (unsigned long long)(ms % 1000 / 100));
+        log_text("%s%s: protected by %s (first copy: %llu MB in %llu.%llu "
+                 "s)\n", tty ? "\r\033[K" : "", p->rec.name, p->o->host,
+                 (unsigned long long)(bytes / 1000000),
+                 (unsigned long long)(ms / 1000),
+                 (unsigned long long)(ms % 1000 / 100));
         return;
     }
-    fprintf(stderr, "%s%s: first copy %3d %%  %llu.%llu MB/s  ETA %llu s%s",
-            tty ? "\r\033[K" : "", p->rec.name, percent,
-            (unsigned long long)(rate / 1000),
-            (unsigned long long)(rate % 1000 / 100),
-            (unsigned long long)(rate ? left / rate / 1000 : 0),
-            tty ? "" : "\n");
+    log_text("%s%s: first copy %3d %%  %llu.%llu MB/s  ETA %llu s%s",
+             tty ? "\r\033[K" : "", p->rec.name, percent,
+             (unsigned long long)(rate / 1000),
+             (unsigned long long)(rate % 1000 / 100),
+             (unsigned long long)(rate ? left / rate / 1000 : 0),
+             tty ? "" : "\n");
 }
 
 /* ----- xenstore, for others to see ----- */

@@ -82,11 +82,15 @@ static void carry_out(struct primary *p, unsigned int act)
     if (act & PRIM_DO_FINAL) p->final_next = true;
     if (act & PRIM_DO_DESTROY) {
         p->destroy = true;
+        p->discard = act & PRIM_DO_CUT_NET;
         /* It must not go on while its end is being prepared. */
         if (p->look.xch) xc_domain_pause(p->look.xch, p->look.domid);
     }
     p->say |= act & (PRIM_DO_SEND_DROP | PRIM_DO_SEND_END |
                      PRIM_DO_SEND_YOURS | PRIM_DO_SEND_NOSWAP);
+    /* The guest that was given away came back. */
+    if (p->m.state == PRIM_SOLO || p->m.state == PRIM_GONE)
+        p->say &= ~(unsigned int)PRIM_DO_SEND_YOURS;
     if (act & PRIM_DO_FINISH) p->finished = true;
 }
 
@@ -104,6 +108,7 @@ void primary_event_locked(struct primary *p, enum prim_ev ev, uint64_t n)
     p->sh->state = p->m.state;
     p->sh->final = p->m.final;
     p->sh->acked = p->m.acked;
+    p->sh->cut = p->m.cut;
     p->sh->ended = p->m.ended;
     pthread_cond_broadcast(&p->cond);
     wake(p);
@@ -125,6 +130,7 @@ static int look_at_guest(struct primary *p, struct xlc_error *err)
     rc = guest_open(&p->guest, p->ctx, p->o->domain, err);
     if (!rc) rc = guest_clone(&p->look, &p->guest, err);
     if (!rc) rc = guest_watch(&p->look, err);
+    if (!rc) rc = primary_devices_begin(p, err);
     if (rc) return rc;
     if (guest_state(&p->look))
         return xlc_error_set(err, -ESHUTDOWN, "%s does not run",
@@ -149,38 +155,6 @@ static int look_at_guest(struct primary *p, struct xlc_error *err)
     p->rec.role = PROTO_ROLE_PRIMARY;
     if (!p->rec.generation) p->rec.generation = 1;
     return 0;
-}
-
-/* After a failover the receiver that took the guest over stays, to tell
- * whoever still thinks that it is the primary. It makes room when the guest is
- * protected anew. */
-static int listen_control(struct primary *p, struct xlc_error *err)
-{
-    struct xlc_error e = XLC_ERROR_INIT;
-    CLEANUP_FREE char *answer = NULL;
-    uint64_t deadline = clock_ms() + 5000;
-    char path[128];
-    int r = control_listen(&p->control, p->guest.uuid, &e);
-
-    if (r != -EBUSY) return r ? xlc_error_set(err, r, "%s", e.msg) : 0;
-    snprintf(path, sizeof(path), "%s/%s.sock", XLC_RUNDIR, p->guest.uuid);
-    if (control_ask(path, CONTROL_STATUS, 2000, &answer, err))
-        return err->status;
-    if (!strstr(answer, "\"role\":\"secondary\"") ||
-        !strstr(answer, "\"state\":\"running\""))
-        return xlc_error_set(err, -EBUSY, "%s is protected already, see "
-                             "`xl remus-status`", p->guest.name);
-    free(steal_ptr(&answer));
-    r = control_ask(path, CONTROL_STOP, 2000, &answer, err);
-    while (!r && control_listen(&p->control, p->guest.uuid,
-                                &(struct xlc_error){ 0, "" })) {
-        const struct timespec nap = { 0, 20000000 };
-
-        if (clock_ms() >= deadline)
-            return xlc_error_set(err, -EBUSY, "%s", e.msg);
-        nanosleep(&nap, NULL);
-    }
-    return r;
 }
 
 static void introduce(struct primary *p)
@@ -248,13 +222,16 @@ static int set_up(struct primary *p, struct xlc_error *err)
         return xlc_error_set(err, -ENOMEM, "no memory");
     rc = xlctx_new(&p->ctx, err);
     if (!rc) rc = look_at_guest(p, err);
-    if (!rc) rc = listen_control(p, err);
+    if (!rc) rc = primary_find_room(p, err);
     if (rc) return rc;
     introduce(p);
     rc = primary_boot(p, err);
+    if (!rc) p->booted = true;
+    if (!rc) rc = primary_make_room(p, err);
     if (!rc) rc = hold_output(p, err);
     if (!rc) rc = record_save(&p->rec, err);
     if (rc) return rc;
+    p->recorded = true;
     primary_publish(p);
     rc = primary_dial(p, err);
     return rc ? rc : primary_start_capture(p, err);
@@ -263,8 +240,9 @@ static int set_up(struct primary *p, struct xlc_error *err)
 /* ----- loop ----- */
 
 struct turn {
-    struct pollfd pfd[PRIMARY_PATHS + 5 + CONTROL_FDS];
+    struct pollfd pfd[PRIMARY_PATHS + 6 + CONTROL_FDS];
     unsigned int n, wake, sig, watch, data, ctrl[PRIMARY_PATHS], control;
+    unsigned int devices;
 };
 
 static unsigned int add(struct turn *t, int fd, short events)
@@ -279,6 +257,7 @@ static void prepare(struct primary *p, struct turn *t)
     t->wake = add(t, p->wake, POLLIN);
     t->sig = add(t, p->sigfd, POLLIN);
     t->watch = add(t, guest_watch_fd(&p->look), POLLIN);
+    t->devices = add(t, primary_devices_fd(p), POLLIN);
     t->data = add(t, p->data && !p->data_broken ? conn_fd(p->data) : -1,
                   POLLRDHUP);
     for (unsigned int i = 0; i < p->naddr; i++)
@@ -369,6 +348,7 @@ static void one_turn(struct primary *p, const struct turn *t)
         guest_watch_drain(&p->look);
         check_guest(p);
     }
+    primary_devices(p, t->pfd[t->devices].revents, now);
     for (unsigned int i = 0; i < p->naddr; i++)
         if (p->ctrl[i] && t->pfd[t->ctrl[i]].revents)
             primary_read(p, i, now);
@@ -500,12 +480,12 @@ static void finish(struct primary *p)
         snprintf(p->rec.state, sizeof(p->rec.state), "%s",
                  xlc_outcome_name(p->m.outcome));
         p->rec.epoch = p->m.acked;
-        if (p->m.outcome != XLC_REFUSED && record_save(&p->rec, &e))
-            log_error("%s", e.msg);
+        if (p->recorded && record_save(&p->rec, &e)) log_error("%s", e.msg);
     }
     primary_unlink(p);
     if (p->control) last_answers(p);
     control_free(p->control);
+    primary_devices_end(p);
     guest_close(&p->guest);
     guest_close(&p->look);
     if (p->cfg_inited) libxl_domain_config_dispose(&p->cfg);
@@ -534,12 +514,15 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
          * this is a refusal, the guest never noticed. */
         p->stop = true;
         p->m.outcome = XLC_REFUSED;
+        primary_goodbye(p);
     } else {
         loop(p);
         if (p->why.status) log_error("%s: %s", p->rec.name, p->why.msg);
     }
     finish(p);
     outcome = p->m.outcome;
+    /* The peer may have taken over, unheard (RULES A2). */
+    sh->alone = p->unheard && p->m.state == PRIM_SOLO && p->m.cut;
     sh->outcome = outcome;
     sh->finished = true;
     if (p->wake >= 0) close(p->wake);

@@ -41,8 +41,9 @@
 #include "stage.h"
 #include "xlcolo.h"
 
-#define PRIMARY_PATHS   (XLC_PEER_MAX + 1)
-#define PRIMARY_WAITERS 8
+#define PRIMARY_PATHS    (XLC_PEER_MAX + 1)
+#define PRIMARY_ADDR_MAX 256
+#define PRIMARY_WAITERS  8
 
 /**
  * struct primary_waiter - a control client that waits
@@ -62,9 +63,12 @@ struct primary_waiter {
  * @ctx: libxl, main thread until the checkpoint thread ends
  * @cfg: the guest's configuration; @json: the same as text
  * @guest, @look: the guest for the checkpoint and for the main thread
+ * @devices: what notices devices that come and go
  * @tot_pages: of the guest when protection began
  * @rec: this host's record of the guest
  * @boot: the ssh command, until the connections stand
+ * @booted: the peer said READY and waits for us; @dialled: connecting to it
+ *          was tried; @recorded: @rec was written
  * @caps: what both ends can do
  * @addr, @naddr: addresses of the peer; the first carries the data
  * @peer_beat: the heartbeat that came last
@@ -72,6 +76,8 @@ struct primary_waiter {
  * @stop: the checkpoint thread ends; @freeze: and leaves the guest suspended
  * @final_next: the next capture is the last; @final_now: this one is
  * @demand: somebody wants a checkpoint now
+ * @destroy: the peer runs the guest, ours goes; @discard: and what it said
+ *           and nobody heard
  * @asked_epoch: newest epoch whose suspend was begun
  * @say: PRIM_DO_SEND_* that stand until the end; @said: of those, what went
  *        out since the last heartbeat
@@ -87,15 +93,17 @@ struct primary {
     uint64_t tot_pages;
     struct record rec;
     struct boot boot;
+    bool booted, dialled, recorded;
     struct conn_secret secret;
     uint32_t caps;
-    char addr[PRIMARY_PATHS][SHARED_ADDR_MAX];
+    char addr[PRIMARY_PATHS][PRIMARY_ADDR_MAX];
     unsigned int naddr;
     uint16_t port;
     struct conn *ctrl[PRIMARY_PATHS];
     struct conn *data;
     struct paths paths;
     struct control *control;
+    struct primary_devices *devices;
     struct stage *stage;
     struct capture cap;
     pthread_t thread;
@@ -116,7 +124,7 @@ struct primary {
     struct prim m;
     volatile bool stop; /* the checkpoint thread reads it without the lock */
     bool paused; /* we paused the guest, see stand_still() */
-    bool freeze, final_next, final_now, demand, finished, destroy;
+    bool freeze, final_next, final_now, demand, finished, destroy, discard;
     uint64_t asked_epoch, next_due_us, suspended_since_ms, moved_ms;
     unsigned int say, said;
     struct capture_times times;
@@ -137,17 +145,28 @@ void primary_event(struct primary *p, enum prim_ev ev, uint64_t n);
 /* The same with the lock held. */
 void primary_event_locked(struct primary *p, enum prim_ev ev, uint64_t n);
 
+/* primary-room.c: the control socket, before and after the peer said READY */
+int primary_find_room(struct primary *p, struct xlc_error *err);
+int primary_make_room(struct primary *p, struct xlc_error *err);
+
 /* primary-link.c */
 int primary_boot(struct primary *p, struct xlc_error *err);
 int primary_dial(struct primary *p, struct xlc_error *err);
 void primary_heartbeat(struct primary *p, uint64_t now_ms);
 void primary_say(struct primary *p);
 void primary_read(struct primary *p, unsigned int path, uint64_t now_ms);
+void primary_goodbye(struct primary *p);
 void primary_unlink(struct primary *p);
 
 /* primary-epoch.c */
 int primary_start_capture(struct primary *p, struct xlc_error *err);
 void primary_end_capture(struct primary *p);
+
+/* primary-devices.c: @moved: the descriptor is readable. */
+int primary_devices_begin(struct primary *p, struct xlc_error *err);
+int primary_devices_fd(const struct primary *p);
+void primary_devices(struct primary *p, bool moved, uint64_t now_ms);
+void primary_devices_end(struct primary *p);
 
 /* primary-status.c */
 void primary_control(struct primary *p, const struct control_req *req);

@@ -2,22 +2,41 @@
 /* sec.c - The secondary's side of a protection, as a pure state machine */
 #include <config.h>
 
-#include <assert.h> /* static_assert */
+#include <assert.h>
 
+#include "proto.h"
 #include "sec.h"
 
 static const char *const state_names[] = {
     [SEC_SYNCING] = "syncing", [SEC_PAIRED] = "protecting",
     [SEC_DECIDING] = "deciding", [SEC_OPENING] = "taking-over",
     [SEC_OPEN] = "running", [SEC_DROPPED] = "dropped",
-    [SEC_FAILED] = "failed",
+    [SEC_FAILED] = "failed",   [SEC_ASIDE] = "stood-aside",
+    [SEC_OVER] = "over",
 };
 static_assert(sizeof(state_names) / sizeof(state_names[0]) == SEC_NSTATES,
               "every state has a name");
 
+/* What is on the wire does not follow the order of the enumeration. */
+static const uint8_t wire_states[] = {
+    [SEC_SYNCING] = PROTO_SEC_SYNCING, [SEC_PAIRED] = PROTO_SEC_PAIRED,
+    [SEC_DECIDING] = PROTO_SEC_DECIDING, [SEC_OPENING] = PROTO_SEC_OPENING,
+    [SEC_OPEN] = PROTO_SEC_OPEN, [SEC_DROPPED] = PROTO_SEC_DROPPED,
+    [SEC_FAILED] = PROTO_SEC_FAILED, [SEC_ASIDE] = PROTO_SEC_ASIDE,
+    [SEC_OVER] = PROTO_SEC_OVER,
+};
+static_assert(sizeof(wire_states) == SEC_NSTATES,
+              "every state has a number on the wire");
+
 const char *sec_state_name(enum sec_state s)
 {
     return (unsigned int)s < SEC_NSTATES ? state_names[s] : "?";
+}
+
+uint8_t sec_state_wire(enum sec_state s)
+{
+    assert((unsigned int)s < SEC_NSTATES);
+    return wire_states[s];
 }
 
 void sec_init(struct sec *s)
@@ -36,8 +55,8 @@ static unsigned int fail(struct sec *s)
     return SEC_DO_ABORT | SEC_DO_SEND_FAILED | SEC_DO_FINISH;
 }
 
-/* The primary was told that we hold the last epoch of a planned failover: it
- * may have destroyed its copy, so ours is not given up lightly. */
+/* The primary was told that we hold the last epoch of a planned failover: its
+ * copy may stand still for ever, so ours is not given up lightly. */
 static bool promised(const struct sec *s)
 {
     return s->final && s->acked == s->accepted;
@@ -134,6 +153,8 @@ static unsigned int on_primary_out(struct sec *s, bool end)
     case SEC_OPENING:  /* how the opening went, will be the answer */
         return 0;
     case SEC_OPEN:
+    case SEC_ASIDE:
+    case SEC_OVER: /* it did run here */
         return SEC_DO_SEND_PROMOTED;
     case SEC_DROPPED:
         return end ? SEC_DO_SEND_ENDED : SEC_DO_SEND_DROPPED;
@@ -153,6 +174,12 @@ static unsigned int on_solo(struct sec *s)
     case SEC_OPENING:
         s->state = SEC_DROPPED;
         return SEC_DO_ABORT | SEC_DO_SEND_DROPPED | SEC_DO_FINISH;
+    case SEC_OPEN:
+        s->state = SEC_ASIDE;
+        return SEC_DO_ASIDE;
+    case SEC_ASIDE:
+    case SEC_OVER:
+        return 0;
     default:
         return on_primary_out(s, false);
     }
@@ -191,14 +218,16 @@ static unsigned int on_yours(struct sec *s, uint64_t n)
     switch (s->state) {
     case SEC_PAIRED:
     case SEC_DECIDING:
-        /* The primary's copy is destroyed: whatever else it says, ours is
-         * the only one left. */
+        /* The primary's copy stands still: whatever else it says, ours is
+         * the one that may run. */
         if (n != s->accepted) s->violations++;
         s->state = SEC_OPENING;
         return SEC_DO_OPEN;
     case SEC_OPENING: /* answered by how it goes */
         return 0;
     case SEC_OPEN:
+    case SEC_ASIDE:
+    case SEC_OVER:
         return SEC_DO_SEND_PROMOTED;
     case SEC_FAILED:
         return SEC_DO_SEND_FAILED;
@@ -254,11 +283,21 @@ unsigned int sec_event(struct sec *s, enum sec_ev ev, uint64_t n)
     case SEC_EV_OPENED:
         if (s->state != SEC_OPENING) return 0;
         s->state = SEC_OPEN;
+        s->opened++;
         return SEC_DO_SEND_PROMOTED | SEC_DO_FINISH;
     case SEC_EV_OPEN_FAILED:
         if (s->state != SEC_OPENING) return 0;
         s->state = SEC_FAILED;
         return SEC_DO_SEND_FAILED | SEC_DO_FINISH;
+    case SEC_EV_LET_GO:
+        if (s->state != SEC_ASIDE) return 0;
+        s->state = SEC_OPEN;
+        s->opened++;
+        return SEC_DO_REJOIN;
+    case SEC_EV_GUEST_GONE:
+        if (s->state != SEC_OPEN && s->state != SEC_ASIDE) return 0;
+        s->state = SEC_OVER;
+        return SEC_DO_FINISH;
     case SEC_NEVENTS:
         break;
     }

@@ -18,13 +18,15 @@
  *   DROPPED <----------------- DROPPED                       |
  *      (any failure before OPEN: FAILED) <-------------------'
  *
+ *   OPEN --SOLO--> ASIDE --let go again--> OPEN      both: guest gone --> OVER
+ *
  * An epoch is acknowledged when it is whole, was checked, and the one before
  * it is applied: at most two epochs are ever in memory, and the restore
  * never lags by more than one (PLATFORM trap 5). The first, and the last one
  * of a planned failover, are acknowledged only when they are applied. Once the
- * last one is, the primary may destroy its copy at any moment: from then on
- * only the primary's DROP or END, or a restore that really ended, can take
- * ours away.
+ * last one is, the primary's copy stands still and may stay so for ever: from
+ * then on only the primary's DROP or END, or a restore that really ended, can
+ * take ours away.
  *
  * PROMOTED is said when the guest was let go here, not before: opening may
  * fail, and the primary, if it lives, is then told FAILED and goes on. In
@@ -33,7 +35,12 @@
  *
  * A primary that has gone on alone is the one that runs (RULES A2): heard of in
  * time, SOLO takes an opening back. The caller therefore asks sec_out() under
- * its lock just before it lets the guest go.
+ * its lock just before it lets the guest go. Heard too late, after a cut of
+ * all paths has healed, two copies run: ours, which took over, stands ASIDE.
+ * (What waited in a connection while the paths were cut may be long past, and
+ * the primary's copy gone: the caller takes the word of a newer one alone.)
+ * It is kept, paused and on no bridge, until the administrator lets it go or
+ * destroys it; nothing of either copy is overwritten.
  *
  * FINISH means that nothing more is wanted from this session; the machine
  * still answers. The caller stays for at least the limit's length and answers
@@ -55,6 +62,9 @@
  * @SEC_OPEN: the guest runs here
  * @SEC_DROPPED: our copy will never run
  * @SEC_FAILED: our copy is of no use; will never run
+ * @SEC_ASIDE: the guest ran here, and the primary turned out to run it too:
+ *             ours is paused and on no bridge
+ * @SEC_OVER: the guest ran here and is gone
  */
 enum sec_state {
     SEC_SYNCING,
@@ -64,6 +74,8 @@ enum sec_state {
     SEC_OPEN,
     SEC_DROPPED,
     SEC_FAILED,
+    SEC_ASIDE,
+    SEC_OVER,
     SEC_NSTATES,
 };
 
@@ -77,7 +89,7 @@ enum sec_state {
  * @SEC_EV_VERDICT_DROP: the arbiter says: do not run
  * @SEC_EV_DROP: the primary goes on alone
  * @SEC_EV_END: the guest ended on the primary
- * @SEC_EV_YOURS: the primary destroyed its copy
+ * @SEC_EV_YOURS: the primary's copy stands still and leaves the guest to us
  * @SEC_EV_SOLO: the primary runs the guest alone, its output is open (its
  *               heartbeat says PRIM_SOLO)
  * @SEC_EV_FAILOVER: somebody here wants a planned failover
@@ -86,6 +98,8 @@ enum sec_state {
  * @SEC_EV_VIOLATION: a frame from the primary made no sense
  * @SEC_EV_OPENED: the guest was let go here
  * @SEC_EV_OPEN_FAILED: it could not be
+ * @SEC_EV_LET_GO: the administrator lets the guest, which stood aside, go on
+ * @SEC_EV_GUEST_GONE: the guest that ran here is gone
  */
 enum sec_ev {
     SEC_EV_WHOLE,
@@ -104,6 +118,8 @@ enum sec_ev {
     SEC_EV_VIOLATION,
     SEC_EV_OPENED,
     SEC_EV_OPEN_FAILED,
+    SEC_EV_LET_GO,
+    SEC_EV_GUEST_GONE,
     SEC_NEVENTS,
 };
 
@@ -120,6 +136,8 @@ enum sec_ev {
 #define SEC_DO_SEND_PROMOTED 0x100u
 #define SEC_DO_SEND_FAILED   0x200u
 #define SEC_DO_FINISH        0x400u /* over, but for what is asked again */
+#define SEC_DO_ASIDE         0x800u /* off the bridge, then pause; keep it */
+#define SEC_DO_REJOIN        0x1000u /* back to the bridge */
 
 /**
  * struct sec - the machine
@@ -131,13 +149,15 @@ enum sec_ev {
  *           1: to be applied itself), or 0
  * @waiting_final, @final: it is the last one of a planned failover
  * @ended: END was heard (then DROPPED answers ENDED)
+ * @opened: how often the guest was let go here: what was said before it was
+ *          is no news about whoever else may run it now
  * @violations: events that made no sense in the state they met
  */
 struct sec {
     enum sec_state state;
     uint64_t accepted, acked, applied, waiting;
     bool waiting_final, final, ended;
-    unsigned int violations;
+    unsigned int opened, violations;
 };
 
 void sec_init(struct sec *s);
@@ -156,5 +176,8 @@ bool sec_out(const struct sec *s);
 
 /* "paired", …: for status, events and logs. */
 const char *sec_state_name(enum sec_state s);
+
+/* Its number on the wire: enum proto_sec_state. */
+uint8_t sec_state_wire(enum sec_state s);
 
 #endif

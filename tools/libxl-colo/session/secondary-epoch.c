@@ -11,8 +11,8 @@
  * under its lock, whether it still counts; only an accepted epoch reaches the
  * restore. While it is applied the next one waits in the socket.
  *
- * Memory for an epoch grows in chunks that are kept for the next one. An
- * epoch larger than the guest could ever dirty ends the session.
+ * An epoch larger than the guest could ever dirty, or than this host has
+ * memory for, ends the session before anything is acknowledged (epochmem.h).
  */
 #include <config.h>
 
@@ -22,19 +22,9 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "epochmem.h"
 #include "log.h"
 #include "secondary.h"
-
-#define CHUNK PROTO_DATA_MAX
-
-/* A guest's pages, headers and machine state, with room to spare. */
-#define EPOCH_MAX_FACTOR 2
-
-struct chunk {
-    struct chunk *next;
-    size_t len;
-    uint8_t data[CHUNK];
-};
 
 /**
  * struct intake - of the data thread alone
@@ -42,59 +32,16 @@ struct chunk {
  * @hash, @bytes: of the epoch that arrives
  * @epoch: its number; 0 between two epochs
  * @flags: PROTO_EPOCH_*
- * @head, @tail: what is kept of it; @spare: chunks for later
+ * @mem: what is kept of it
  */
 struct intake {
     struct secondary *s;
     struct records rec;
     XXH3_state_t *hash;
-    uint64_t bytes, epoch, last, max;
+    uint64_t bytes, epoch, last;
     uint32_t flags;
-    struct chunk *head, *tail, *spare;
+    struct epochmem *mem;
 };
-
-static void forget(struct intake *in)
-{
-    struct chunk *c;
-
-    while ((c = in->head)) {
-        in->head = c->next;
-        c->next = in->spare;
-        in->spare = c;
-    }
-    in->tail = NULL;
-    in->epoch = 0;
-}
-
-/* Keep @len octets. */
-static int keep(struct intake *in, const uint8_t *data, size_t len,
-                struct xlc_error *err)
-{
-    while (len) {
-        struct chunk *c = in->tail;
-        size_t n;
-
-        if (!c || c->len == CHUNK) {
-            c = in->spare;
-            if (c) in->spare = c->next;
-            else c = malloc(sizeof(*c));
-            if (!c)
-                return xlc_error_set(err, -ENOMEM, "no memory on this host "
-                                     "for an epoch");
-            c->next = NULL;
-            c->len = 0;
-            if (in->tail) in->tail->next = c;
-            else in->head = c;
-            in->tail = c;
-        }
-        n = CHUNK - c->len < len ? CHUNK - c->len : len;
-        memcpy(c->data + c->len, data, n);
-        c->len += n;
-        data += n;
-        len -= n;
-    }
-    return 0;
-}
 
 static int on_begin(struct intake *in, const struct proto_msg *m,
                     struct xlc_error *err)
@@ -123,16 +70,12 @@ static int on_data(struct intake *in, const struct proto_msg *m,
                              (unsigned long long)m->hdr.epoch,
                              (unsigned long long)in->epoch);
     in->bytes += m->hdr.length;
-    if (!(in->flags & PROTO_EPOCH_STREAM) && in->bytes > in->max)
-        return xlc_error_set(err, -EPROTO, "epoch %llu has more octets than "
-                             "the guest has memory",
-                             (unsigned long long)in->epoch);
     XXH3_64bits_update(in->hash, m->u.data, m->hdr.length);
     r = records_feed(&in->rec, m->u.data, m->hdr.length, err);
     if (r) return r;
     if (in->flags & PROTO_EPOCH_STREAM)
         return restore_write(in->s->restore, m->u.data, m->hdr.length, err);
-    return keep(in, m->u.data, m->hdr.length, err);
+    return epochmem_add(in->mem, m->u.data, m->hdr.length, err);
 }
 
 static int check_whole(struct intake *in, const struct proto_msg *m,
@@ -153,14 +96,18 @@ static int check_whole(struct intake *in, const struct proto_msg *m,
     return 0;
 }
 
+static int to_restore(void *opaque, const uint8_t *data, size_t len,
+                      struct xlc_error *err)
+{
+    return restore_write(opaque, data, len, err);
+}
+
 /* Give the accepted epoch to the restore and wait until it is applied. */
 static int apply(struct intake *in, struct xlc_error *err)
 {
     struct restore *r = in->s->restore;
-    int rc = 0;
+    int rc = epochmem_give(in->mem, to_restore, r, err);
 
-    for (struct chunk *c = in->head; c && !rc; c = c->next)
-        rc = restore_write(r, c->data, c->len, err);
     if (!rc) rc = restore_epoch(r, in->rec.tsc, in->rec.tsc_have, err);
     return rc;
 }
@@ -174,9 +121,12 @@ static int on_end(struct intake *in, const struct proto_msg *m,
     bool counts;
     int r = check_whole(in, m, err);
 
+    /* The acknowledgement promises that it can be applied (RULES B2). */
+    if (!r) r = epochmem_reserve(in->mem, err);
     if (r) return r;
     pthread_mutex_lock(&s->lock);
     s->epoch_bytes = in->bytes;
+    s->epoch_memory = epochmem_used(in->mem);
     s->pages = in->rec.pages;
     s->bytes_total += in->bytes;
     s->epochs++;
@@ -193,9 +143,10 @@ static int on_end(struct intake *in, const struct proto_msg *m,
     if (r) return r;
     pthread_mutex_lock(&s->lock);
     s->apply_us = clock_us() - begun;
+    s->epoch_memory = epochmem_used(in->mem);
     pthread_mutex_unlock(&s->lock);
     in->last = n;
-    forget(in);
+    in->epoch = 0;
     records_next_epoch(&in->rec);
     secondary_event(s, SEC_EV_APPLIED, n);
     return 0;
@@ -238,26 +189,39 @@ static void report(struct secondary *s, int r, const struct xlc_error *err)
     secondary_event(s, SEC_EV_VIOLATION, 0);
 }
 
+/* Address space for the largest epoch; the rest of its memory must be there
+ * before the epoch is acknowledged. */
+static int make_room(struct intake *in, struct xlc_error *err)
+{
+    struct secondary *s = in->s;
+    uint64_t limit = epochmem_bound(restore_memory(s->restore));
+    int r = epochmem_new(&in->mem, limit, NULL, NULL, err);
+
+    if (!r) r = epochmem_reserve(in->mem, err);
+    if (r) return r;
+    LOCK_SCOPE(&s->lock);
+    s->epoch_limit = limit;
+    return 0;
+}
+
 static void *data_thread(void *opaque)
 {
     CLEANUP_FREE uint8_t *buf = malloc(PROTO_DATA_MAX);
     struct secondary *s = opaque;
     struct intake in = { .s = s, .hash = XXH3_createState() };
     struct xlc_error err = XLC_ERROR_INIT;
-    struct chunk *c;
     int r = 0;
 
     records_init(&in.rec);
-    in.max = restore_memory(s->restore) * EPOCH_MAX_FACTOR + (64u << 20);
     if (!buf || !in.hash) r = xlc_error_set(&err, -ENOMEM, "no memory");
+    if (!r) r = make_room(&in, &err);
     while (!r)
         r = one_frame(&in, buf, &err);
     report(s, r, &err);
-    forget(&in);
-    while ((c = in.spare)) {
-        in.spare = c->next;
-        free(c);
-    }
+    epochmem_free(in.mem);
+    pthread_mutex_lock(&s->lock);
+    s->epoch_memory = 0;
+    pthread_mutex_unlock(&s->lock);
     XXH3_freeState(in.hash);
     return NULL;
 }

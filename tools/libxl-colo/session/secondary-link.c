@@ -9,27 +9,25 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
-#include "prim.h"
 #include "secondary.h"
 
+/* A lobby full at a time: whoever goes on connecting does not keep us from
+ * anything else. */
 void secondary_accept(struct secondary *s, uint64_t now_ms)
 {
-    for (;;) {
+    unsigned int before = s->lobby.evicted;
+
+    for (unsigned int i = 0; i < LOBBY_MAX; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
         int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-        unsigned int i = 0;
 
-        if (fd < 0) return;
-        while (i < SECONDARY_PENDING && s->pending[i])
-            i++;
-        if (i == SECONDARY_PENDING) {
-            close(fd); /* strangers keep us busy; ours tries again */
-            continue;
-        }
-        if (conn_server(&s->pending[i], fd, &s->secret, &e))
+        if (fd < 0) break;
+        if (lobby_enter(&s->lobby, fd, &s->secret, now_ms, &e) < 0)
             log_warn("%s: a connection: %s", s->rec.name, e.msg);
-        s->pending_until[i] = now_ms + CONN_ATTACH_MS;
     }
+    if (!before && s->lobby.evicted)
+        log_warn("%s: strangers keep port %u busy; those who wait longest "
+                 "are shown out", s->rec.name, s->port);
 }
 
 /* Where an attached connection belongs; NULL if nowhere. */
@@ -55,13 +53,22 @@ static struct conn **slot_of(struct secondary *s, const struct conn *c,
     return &s->conns[i];
 }
 
+/* What may be said of our copy now. One that is to stand aside has not done
+ * so yet. Called with the lock held. */
+static uint8_t true_state(const struct secondary *s)
+{
+    return s->aside & SEC_DO_ASIDE ? PROTO_SEC_OPEN :
+           sec_state_wire(s->m.state);
+}
+
 /* Everything about it is right: it takes its place. */
 static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
                   struct xlc_error *err)
 {
     struct proto_attached a = { .generation = s->rec.generation };
     uint32_t *newest = NULL;
-    struct conn *c = s->pending[i], **slot = slot_of(s, c, &newest);
+    unsigned int opened;
+    struct conn *c = s->lobby.conn[i], **slot = slot_of(s, c, &newest);
     int r;
 
     if (!slot || conn_incarnation(c) <= *newest)
@@ -69,16 +76,19 @@ static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
                              "channel");
     pthread_mutex_lock(&s->lock);
     a.accepted = s->m.accepted;
-    a.state = (uint8_t)s->m.state;
+    a.state = true_state(s);
+    opened = s->m.opened;
     pthread_mutex_unlock(&s->lock);
     r = conn_send_attached(c, &a, err);
     if (!r) r = conn_io(c, err);
     if (r) return r;
     conn_free(*slot); /* an older incarnation is fenced (RULES A3) */
-    *slot = steal_ptr(&s->pending[i]);
+    *slot = lobby_take(&s->lobby, i);
     *newest = conn_incarnation(c);
     if (slot == &s->data) return secondary_start_data(s, err);
-    paths_heard(&s->paths, (unsigned int)(slot - s->conns), now_ms);
+    i = (unsigned int)(slot - s->conns);
+    s->born[i] = opened;
+    paths_heard(&s->paths, i, now_ms);
     s->met = true;
     return 0;
 }
@@ -87,27 +97,37 @@ void secondary_pending(struct secondary *s, unsigned int i, short revents,
                        uint64_t now_ms)
 {
     struct xlc_error e = XLC_ERROR_INIT;
-    int r = 0;
 
-    if (revents) r = conn_io(s->pending[i], &e);
-    if (!r && conn_wants_attached(s->pending[i]))
-        r = settle(s, i, now_ms, &e);
-    if (!r && s->pending[i] && now_ms >= s->pending_until[i])
-        r = xlc_error_set(&e, -ETIMEDOUT, "it did not attach in time");
-    if (r) {
+    if (lobby_turn(&s->lobby, i, revents, now_ms, &e) &&
+        settle(s, i, now_ms, &e))
+        lobby_drop(&s->lobby, i);
+    if (e.status)
         log_warn("%s: a connection was refused: %s", s->rec.name, e.msg);
-        conn_free(steal_ptr(&s->pending[i]));
-    }
 }
 
-static void dispatch(struct secondary *s, const struct proto_msg *m)
+/* A guest that was let go here is not taken aside for what was said before:
+ * it may have waited while all paths were cut, and the primary's copy may be
+ * gone by now. Return: false if a new connection must say it again */
+static bool on_heartbeat(struct secondary *s, unsigned int i,
+                         const struct proto_heartbeat *h)
+{
+    LOCK_SCOPE(&s->lock);
+    if (h->state == PROTO_PRIM_SOLO && s->m.state == SEC_OPEN &&
+        s->born[i] != s->m.opened)
+        return false;
+    s->peer_beat = *h;
+    if (h->state == PROTO_PRIM_SOLO)
+        secondary_event_locked(s, SEC_EV_SOLO, 0);
+    return true;
+}
+
+/* Return: false if the connection is to be closed */
+static bool dispatch(struct secondary *s, unsigned int i,
+                     const struct proto_msg *m)
 {
     switch (m->hdr.type) {
     case PROTO_HEARTBEAT:
-        s->peer_beat = m->u.heartbeat;
-        if (m->u.heartbeat.state == PRIM_SOLO)
-            secondary_event(s, SEC_EV_SOLO, 0);
-        break;
+        return on_heartbeat(s, i, &m->u.heartbeat);
     case PROTO_DROP:
         log_info("%s: the primary goes on alone (%s)", s->rec.name,
                  proto_reason_text(m->u.verdict.reason));
@@ -138,6 +158,7 @@ static void dispatch(struct secondary *s, const struct proto_msg *m)
                  proto_type_name(m->hdr.type));
         secondary_event(s, SEC_EV_VIOLATION, 0);
     }
+    return true;
 }
 
 void secondary_read(struct secondary *s, unsigned int i, uint64_t now_ms)
@@ -148,7 +169,11 @@ void secondary_read(struct secondary *s, unsigned int i, uint64_t now_ms)
 
     while ((r = conn_recv(s->conns[i], &m, &e2)) > 0) {
         paths_heard(&s->paths, i, now_ms);
-        dispatch(s, &m);
+        if (dispatch(s, i, &m)) continue;
+        log_info("%s: path %u: the primary went on alone; it is to say so "
+                 "again on a new connection", s->rec.name, i);
+        conn_free(steal_ptr(&s->conns[i]));
+        return;
     }
     if (r >= 0 && !io) return;
     log_info("%s: path %u: %s", s->rec.name, i, r < 0 ? e2.msg : e.msg);
@@ -179,7 +204,7 @@ void secondary_heartbeat(struct secondary *s, uint64_t now_ms)
     h->accepted = s->m.accepted;
     h->applied = s->m.applied;
     h->idle_ms = (uint32_t)(now_ms - s->moved_ms);
-    h->state = (uint8_t)s->m.state;
+    h->state = true_state(s);
     s->said = 0; /* what stands is said again */
     if (s->m.acked) s->say |= SEC_DO_ACK; /* an ACK is cumulative */
     pthread_mutex_unlock(&s->lock);
@@ -239,11 +264,19 @@ bool secondary_linked(const struct secondary *s)
     return false;
 }
 
+bool secondary_heard(const struct secondary *s, uint64_t now_ms,
+                     uint64_t within_ms)
+{
+    for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
+        if (s->conns[i] && now_ms - s->paths.heard_ms[i] < within_ms)
+            return true;
+    return false;
+}
+
 void secondary_unlink(struct secondary *s)
 {
     if (s->data) conn_shutdown(s->data);
     for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
         conn_free(steal_ptr(&s->conns[i]));
-    for (unsigned int i = 0; i < SECONDARY_PENDING; i++)
-        conn_free(steal_ptr(&s->pending[i]));
+    lobby_clear(&s->lobby);
 }

@@ -18,7 +18,6 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
-#include "prim.h"
 #include "secondary.h"
 
 #define RETRY_S 2
@@ -55,7 +54,8 @@ static void note(struct secondary *s, const struct xlc_error *e)
 static bool still_ours(struct secondary *s)
 {
     LOCK_SCOPE(&s->lock);
-    return s->m.state == SEC_OPENING || s->m.state == SEC_OPEN;
+    /* One that ran and stood aside at once is kept as well. */
+    return !sec_out(&s->m);
 }
 
 /* The guest's first step: under the lock, so that the primary's word comes
@@ -83,7 +83,8 @@ static int add_devices(struct secondary *s, struct xlc_error *err)
  * nowhere. */
 static bool primary_waits(const struct secondary *s)
 {
-    return s->peer_beat.state == PRIM_YIELDING &&
+    return (s->peer_beat.state == PROTO_PRIM_YIELDING ||
+            s->peer_beat.state == PROTO_PRIM_HANDING) &&
            paths_silence_ms(&s->paths, clock_ms()) < s->hello.limit_ms;
 }
 

@@ -20,6 +20,11 @@ static void put_warnings(const struct secondary *s, struct json *j)
     if (s->secret.plaintext)
         json_str(j, NULL, "the link is not encrypted (--plaintext)");
     if (s->note[0]) json_str(j, NULL, s->note);
+    if (s->m.state == SEC_ASIDE)
+        json_str(j, NULL, "two copies ran: this one, which took over, is "
+                 "paused and off its bridge, the primary's goes on; to keep "
+                 "that one, `xl destroy` this one; to keep this one, `xl "
+                 "destroy` that one and `xl unpause` this one");
     json_array_end(j);
 }
 
@@ -37,6 +42,7 @@ static char *status(struct secondary *s)
     json_str(&j, "role", "secondary");
     json_str(&j, "state", sec_state_name(s->m.state));
     json_bool(&j, "protected", s->m.state == SEC_PAIRED);
+    json_bool(&j, "split", s->m.state == SEC_ASIDE);
     json_str(&j, "peer", s->rec.peer);
     json_str(&j, "mode", "remus");
     json_uint(&j, "generation", s->rec.generation);
@@ -49,12 +55,15 @@ static char *status(struct secondary *s)
     json_uint(&j, "silence_ms", paths_silence_ms(&s->paths, now));
     json_uint(&j, "suspended_ms", s->peer_beat.suspended_ms);
     json_uint(&j, "apply_us", s->apply_us);
+    json_uint(&j, "epoch_memory_bytes", s->epoch_memory);
+    json_uint(&j, "epoch_limit_bytes", s->epoch_limit);
     json_uint(&j, "bytes", s->epoch_bytes);
     json_uint(&j, "pages", s->pages);
     json_uint(&j, "checkpoints_total", s->epochs);
     json_uint(&j, "bytes_total", s->bytes_total);
     json_str(&j, "link", s->secret.plaintext ? "plaintext" : "tls");
     json_str(&j, "arbiter", "none");
+    json_uint(&j, "log_lines_lost", log_lost());
     json_int(&j, "pid", getpid());
     json_array(&j, "paths");
     for (unsigned int i = 0; i < SECONDARY_CONNS; i++) {
@@ -116,13 +125,22 @@ void secondary_control(struct secondary *s, const struct control_req *req)
         want_failover(s, req);
         return;
     case CONTROL_STOP:
-        /* The copy goes; or the guest runs here and only this process goes. */
+        /* The copy goes; or the guest runs here and only this process goes.
+         * One that stood aside needs us to get back on its bridge. */
+        if (s->m.state == SEC_ASIDE) {
+            refuse(s, req, "its copy here stands aside for the one on the "
+                   "other host: `xl destroy` this one, which ends it; or, "
+                   "when that one is destroyed or its host is dead, `xl "
+                   "unpause` this one");
+            return;
+        }
         pthread_mutex_lock(&s->lock);
         if (!s->note[0])
             snprintf(s->note, sizeof(s->note), "stopped on the secondary");
         pthread_mutex_unlock(&s->lock);
         secondary_event(s, SEC_EV_STOP, 0);
-        if (sec_out(&s->m) || s->m.state == SEC_OPEN) {
+        if (sec_out(&s->m) || s->m.state == SEC_OPEN ||
+            s->m.state == SEC_OVER) {
             s->dismissed = true;
             control_reply_error(s->control, req->id, &ok);
         } else {
@@ -147,7 +165,8 @@ void secondary_answer_waiter(struct secondary *s)
     snprintf(e.msg, sizeof(e.msg), "%s", s->note[0] ? s->note :
              "the primary ended protection instead");
     pthread_mutex_unlock(&s->lock);
-    if (st == SEC_OPEN) control_reply_error(s->control, s->waiter_id, &ok);
+    if (st == SEC_OPEN || st == SEC_OVER)
+        control_reply_error(s->control, s->waiter_id, &ok);
     else if (sec_out(&s->m)) control_reply_error(s->control, s->waiter_id, &e);
     else return;
     s->waiter_used = false;

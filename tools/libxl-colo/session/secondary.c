@@ -16,8 +16,9 @@
 #include "log.h"
 #include "secondary.h"
 
-/* Once everything is said and done, the primary is given this long to close
- * its connections. */
+/* Once everything is said and done, the primary is given this long (or the
+ * limit) to close its connections. Whoever looks for our copy beats three
+ * times in it. */
 #define LINGER_MS 3000
 
 void secondary_wake(struct secondary *s)
@@ -51,6 +52,10 @@ void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
     /* What is asked again is answered again. */
     s->said &= ~act;
     s->work |= act & (SEC_DO_ABORT | SEC_DO_OPEN);
+    if (act & (SEC_DO_ASIDE | SEC_DO_REJOIN)) { /* on the main thread */
+        s->aside = act & (SEC_DO_ASIDE | SEC_DO_REJOIN);
+        s->look_ms = 0;
+    }
     if (act & SEC_DO_FINISH) s->finished = true;
     if (s->m.state >= SEC_DECIDING) s->sh->opening = !sec_out(&s->m);
     if (s->m.state != was) {
@@ -64,7 +69,7 @@ void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
 /* ----- loop ----- */
 
 struct turn {
-    struct pollfd pfd[5 + SECONDARY_CONNS + SECONDARY_PENDING + CONTROL_FDS];
+    struct pollfd pfd[5 + SECONDARY_CONNS + LOBBY_MAX + CONTROL_FDS];
     unsigned int n, wake, sig, listen, restore, conns, pending, control;
 };
 
@@ -87,9 +92,9 @@ static void prepare(struct secondary *s, struct turn *t)
         add(t, s->conns[i] ? conn_fd(s->conns[i]) : -1,
             s->conns[i] ? conn_events(s->conns[i]) : 0);
     t->pending = t->n;
-    for (unsigned int i = 0; i < SECONDARY_PENDING; i++)
-        add(t, s->pending[i] ? conn_fd(s->pending[i]) : -1,
-            s->pending[i] ? conn_events(s->pending[i]) : 0);
+    for (unsigned int i = 0; i < LOBBY_MAX; i++)
+        add(t, s->lobby.conn[i] ? conn_fd(s->lobby.conn[i]) : -1,
+            s->lobby.conn[i] ? conn_events(s->lobby.conn[i]) : 0);
     t->control = t->n;
     t->n += control_pollfds(s->control, t->pfd + t->n);
 }
@@ -141,16 +146,16 @@ static void one_turn(struct secondary *s, const struct turn *t)
     if (t->pfd[t->sig].revents) {
         drain_fd(s->sigfd);
         s->dismissed = true;
-        secondary_event(s, SEC_EV_STOP, 0);
+        secondary_event(s, secondary_guest_gone(s) ? SEC_EV_GUEST_GONE :
+                        SEC_EV_STOP, 0);
     }
     if (t->pfd[t->restore].revents) restore_ended(s);
     if (t->pfd[t->listen].revents) secondary_accept(s, now);
     for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
         if (s->conns[i] && t->pfd[t->conns + i].revents)
             secondary_read(s, i, now);
-    for (unsigned int i = 0; i < SECONDARY_PENDING; i++)
-        if (s->pending[i])
-            secondary_pending(s, i, t->pfd[t->pending + i].revents, now);
+    for (unsigned int i = 0; i < LOBBY_MAX; i++)
+        secondary_pending(s, i, t->pfd[t->pending + i].revents, now);
     while (control_next(s->control, t->pfd + t->control, &req))
         secondary_control(s, &req);
     judge_silence(s, now);
@@ -158,22 +163,29 @@ static void one_turn(struct secondary *s, const struct turn *t)
     secondary_say(s);
     secondary_answer_waiter(s);
     secondary_start_work(s);
+    secondary_aside(s, now);
 }
 
 /* True when nothing more is to be done or said. */
 static bool over(struct secondary *s, uint64_t now)
 {
+    uint64_t linger = s->hello.limit_ms;
     bool idle;
 
+    if (linger < LINGER_MS) linger = LINGER_MS;
     pthread_mutex_lock(&s->lock);
     idle = s->finished && (!s->work || s->worked);
     pthread_mutex_unlock(&s->lock);
     if (!idle) return false;
-    /* A guest that runs here keeps this process: whoever still thinks that
-     * it is the primary must be told (RULES A2), until somebody protects the
-     * guest anew or it is gone. */
-    if (s->m.state == SEC_OPEN) return s->dismissed;
-    if (!s->silent_until_ms) s->silent_until_ms = now + LINGER_MS;
+    /* A guest that runs here, or stood aside, keeps this process: whoever
+     * still thinks that it is the primary must be told (RULES A2), until
+     * somebody protects the guest anew or it is gone. */
+    if (s->m.state == SEC_OPEN || s->m.state == SEC_ASIDE)
+        return s->dismissed;
+    /* Nobody is there who could be told that it ran and is gone. */
+    if (s->m.state == SEC_OVER && !secondary_heard(s, now, LINGER_MS))
+        return true;
+    if (!s->silent_until_ms) s->silent_until_ms = now + linger;
     return !secondary_linked(s) || now >= s->silent_until_ms;
 }
 
@@ -230,6 +242,7 @@ static void finish(struct secondary *s)
     restore_free(s->restore);
     s->sh->building = false;
     control_free(s->control);
+    if (s->ctx) libxl_ctx_free(s->ctx);
     conn_secret_wipe(&s->secret);
 }
 

@@ -6,7 +6,8 @@
  * -------------------
  * Threads:
  *   main     poll loop (secondary.c): listener, ctrl connections, heartbeats,
- *            control socket; the only one that touches @conns
+ *            control socket; the only one that touches @conns. It also takes
+ *            a guest that ran here aside (secondary-aside.c)
  *   data     reads epochs and gives them to the restore (secondary-epoch.c);
  *            an accepted epoch is applied before the next one is read
  *   work     carries out the one decision that takes long: throw the copy
@@ -24,11 +25,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <libxl.h>
 #include <xxhash.h>
 
 #include "boot.h"
 #include "conn.h"
 #include "control.h"
+#include "lobby.h"
 #include "paths.h"
 #include "proto.h"
 #include "record.h"
@@ -39,7 +42,6 @@
 /* ctrl connections by path, then the primary's guard. */
 #define SECONDARY_GUARD   6
 #define SECONDARY_CONNS   7
-#define SECONDARY_PENDING 8
 #define SECONDARY_WAITERS 4
 
 /**
@@ -61,10 +63,16 @@ struct receive_shared {
  * @boot: standard input and output while booting
  * @hello: what the primary said; its key moves to @secret
  * @sync: written once booted, for the process that ssh waits for
- * @conns: attached ones; @newest: the newest incarnation of each
- * @pending: accepted but not attached yet, with their deadlines
+ * @conns: attached ones; @newest: the newest incarnation of each; @born:
+ *         @m.opened when it was attached
+ * @lobby: accepted but not attached yet
  * @data: the data connection; @data_running: its thread runs
  * @say: SEC_DO_SEND_* that are repeated; @said: since the last heartbeat
+ * @aside: of SEC_DO_ASIDE and SEC_DO_REJOIN, the one that is still to be done
+ * @ctx: libxl's, for the guest that runs here or stood aside
+ * @look_ms: when a guest that stood aside is looked at next; @told: that the
+ *           primary's copy is gone was said; @wish_ms: when it was unpaused
+ *           and had to be paused again, or 0
  * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
  * @worked: it is done
  */
@@ -81,8 +89,8 @@ struct secondary {
     uint16_t port;
     struct conn *conns[SECONDARY_CONNS];
     uint32_t newest[SECONDARY_CONNS], newest_data;
-    struct conn *pending[SECONDARY_PENDING];
-    uint64_t pending_until[SECONDARY_PENDING];
+    unsigned int born[SECONDARY_CONNS];
+    struct lobby lobby;
     struct conn *data;
     pthread_t data_thread, work_thread;
     bool data_running, work_running, met, dismissed;
@@ -92,12 +100,16 @@ struct secondary {
     struct proto_heartbeat peer_beat;
     unsigned int waiter_id;
     bool waiter_used;
+    libxl_ctx *ctx;
+    uint64_t look_ms, wish_ms;
+    bool told;
 
     pthread_mutex_t lock;
     struct sec m;
-    unsigned int say, said, work;
+    unsigned int say, said, work, aside;
     bool worked, finished;
     uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
+    uint64_t epoch_memory, epoch_limit; /* see epochmem.h */
     struct xlc_error why;
     char note[PROTO_TEXT_MAX + 1]; /* what FAILED and PROMOTED explain */
 };
@@ -121,6 +133,9 @@ void secondary_read(struct secondary *s, unsigned int i, uint64_t now_ms);
 void secondary_heartbeat(struct secondary *s, uint64_t now_ms);
 void secondary_say(struct secondary *s);
 bool secondary_linked(const struct secondary *s);
+/* True if a connection is there on which something came in @within_ms. */
+bool secondary_heard(const struct secondary *s, uint64_t now_ms,
+                     uint64_t within_ms);
 void secondary_unlink(struct secondary *s);
 
 /* secondary-epoch.c */
@@ -128,6 +143,10 @@ int secondary_start_data(struct secondary *s, struct xlc_error *err);
 
 /* secondary-open.c */
 void secondary_start_work(struct secondary *s);
+
+/* secondary-aside.c */
+void secondary_aside(struct secondary *s, uint64_t now_ms);
+bool secondary_guest_gone(struct secondary *s);
 
 /* secondary-status.c */
 void secondary_control(struct secondary *s, const struct control_req *req);

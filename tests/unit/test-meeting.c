@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-meeting.c - RULES A2: whose word makes the secondary's copy stand aside
+ *
+ * The secondary's connections and machine; the primary's guard in the same
+ * loop.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "glink.h"
+#include "log.h"
+#include "secondary.h"
+#include "tap.h"
+
+#define WAIT_MS 10000u
+
+static struct secondary s;
+static struct receive_shared shared;
+static struct glink_peer peer;
+static struct glink guard;
+static uint8_t heard; /* the secondary's state, as it says */
+static unsigned int attached;
+
+/* ---- What is not here: the rest of the secondary ------------------------ */
+
+void secondary_event_locked(struct secondary *sec, enum sec_ev ev, uint64_t n)
+{
+    unsigned int act = sec_event(&sec->m, ev, n);
+
+    if (act & (SEC_DO_ASIDE | SEC_DO_REJOIN))
+        sec->aside = act & (SEC_DO_ASIDE | SEC_DO_REJOIN);
+}
+
+void secondary_event(struct secondary *sec, enum sec_ev ev, uint64_t n)
+{
+    LOCK_SCOPE(&sec->lock);
+    secondary_event_locked(sec, ev, n);
+}
+
+int secondary_start_data(struct secondary *sec, struct xlc_error *err)
+{
+    (void)sec, (void)err;
+    return 0;
+}
+
+/* ---- Both hosts --------------------------------------------------------- */
+
+static void begin(void)
+{
+    s = (struct secondary){ .sh = &shared, .listener = -1 };
+    pthread_mutex_init(&s.lock, NULL);
+    s.hello.heartbeat_ms = 20;
+    s.secret.plaintext = true;
+    s.m.state = SEC_OPENING;
+    s.listener = conn_listen(0, &s.port, NULL);
+    if (s.listener < 0) abort();
+    paths_init(&s.paths, 1000, clock_ms());
+    peer = (struct glink_peer){ .secret = s.secret, .port = s.port,
+                                .addr = { "127.0.0.1" }, .naddr = 1 };
+    glink_init(&guard, &peer, 0, 200);
+    attached = 0;
+}
+
+static void end(void)
+{
+    glink_close(&guard);
+    secondary_unlink(&s);
+    close(s.listener);
+}
+
+/* One turn of both; the guard says @say. */
+static void turn(uint8_t say)
+{
+    const struct timespec nap = { 0, 2000000 };
+    uint64_t now = clock_ms();
+    struct proto_msg m;
+
+    attached += glink_turn(&guard, now);
+    while (glink_recv(&guard, &m, now))
+        if (m.hdr.type == PROTO_HEARTBEAT) heard = m.u.heartbeat.state;
+    glink_beat(&guard, now, 20, say, 7);
+    secondary_accept(&s, now);
+    for (unsigned int i = 0; i < LOBBY_MAX; i++)
+        secondary_pending(&s, i, 1, now);
+    for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
+        if (s.conns[i]) secondary_read(&s, i, now);
+    secondary_heartbeat(&s, now);
+    nanosleep(&nap, NULL);
+}
+
+#define UNTIL(what, say) do {                                           \
+        uint64_t until_ = clock_ms() + WAIT_MS;                         \
+                                                                        \
+        while (!(what) && clock_ms() < until_)                          \
+            turn(say);                                                  \
+    } while (0)
+
+/* All paths were cut; what the primary said then arrives when they heal. */
+static void test_old_word(void)
+{
+    begin();
+    UNTIL(attached == 1 && s.peer_beat.state == PROTO_PRIM_PROTECTED,
+          PROTO_PRIM_PROTECTED);
+    secondary_event(&s, SEC_EV_OPENED, 0);
+    UNTIL(!s.conns[SECONDARY_GUARD], PROTO_PRIM_SOLO);
+    ok(s.m.state == SEC_OPEN && s.peer_beat.state == PROTO_PRIM_PROTECTED,
+       "SOLO of before the takeover takes nothing aside");
+    UNTIL(attached == 2, PROTO_PRIM_GONE);
+    for (int i = 0; i < 50; i++)
+        turn(PROTO_PRIM_GONE);
+    ok(attached == 2 && s.m.state == SEC_OPEN,
+       "the primary's copy is gone by now: ours goes on");
+    UNTIL(s.m.state == SEC_ASIDE, PROTO_PRIM_SOLO);
+    ok(s.m.state == SEC_ASIDE && attached == 2,
+       "SOLO on a connection made since then takes it aside");
+
+    heard = 0;
+    UNTIL(heard, PROTO_PRIM_SOLO);
+    ok(heard == PROTO_SEC_OPEN, "it does not say so before that is done");
+    s.aside = 0;
+    UNTIL(heard == PROTO_SEC_ASIDE, PROTO_PRIM_SOLO);
+    ok(heard == PROTO_SEC_ASIDE, "but then");
+
+    UNTIL(s.peer_beat.state == PROTO_PRIM_STUCK, PROTO_PRIM_STUCK);
+    secondary_event(&s, SEC_EV_LET_GO, 0);
+    UNTIL(!s.conns[SECONDARY_GUARD], PROTO_PRIM_SOLO);
+    ok(s.m.state == SEC_OPEN,
+       "let go again: it wants to hear it on a new connection");
+    UNTIL(s.m.state == SEC_ASIDE, PROTO_PRIM_SOLO);
+    ok(s.m.state == SEC_ASIDE && attached == 3, "and does");
+    end();
+}
+
+/* It opens, and is not open yet: any word counts. */
+static void test_opening(void)
+{
+    begin();
+    UNTIL(attached == 1, PROTO_PRIM_PROTECTED);
+    UNTIL(s.m.state == SEC_DROPPED, PROTO_PRIM_SOLO);
+    ok(s.m.state == SEC_DROPPED && attached == 1,
+       "SOLO while it is opened takes the opening back");
+    end();
+}
+
+static void test_heard(void)
+{
+    uint64_t now;
+
+    begin();
+    ok(!secondary_heard(&s, clock_ms(), 3000), "nobody is there");
+    UNTIL(attached == 1, PROTO_PRIM_SOLO);
+    now = s.paths.heard_ms[SECONDARY_GUARD];
+    ok(secondary_heard(&s, now + 2999, 3000), "somebody is, who beats slowly");
+    ok(!secondary_heard(&s, now + 3000, 3000),
+       "a connection on which nothing comes is nobody");
+    end();
+}
+
+static void test_flood(void)
+{
+    int fd[LOBBY_MAX + 1];
+
+    begin();
+    for (unsigned int i = 0; i < LOBBY_MAX + 1; i++) {
+        fd[i] = conn_dial("127.0.0.1", s.port, clock_ms() + 1000, NULL);
+        if (fd[i] < 0) abort();
+    }
+    secondary_accept(&s, clock_ms());
+    ok(!s.lobby.evicted, "a flood of strangers is let in bit by bit");
+    secondary_accept(&s, clock_ms());
+    ok(s.lobby.evicted == 1, "and the oldest of them goes");
+    for (unsigned int i = 0; i < LOBBY_MAX + 1; i++)
+        close(fd[i]);
+    end();
+}
+
+int main(void)
+{
+    log_init("test", "/dev/null", LOG_LEVEL_ERROR);
+    test_old_word();
+    test_opening();
+    test_heard();
+    test_flood();
+    return done_testing();
+}
