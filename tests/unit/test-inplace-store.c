@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-inplace-store.c - xenstored begins anew with a guest that is put back
+ *
+ * The ring page is here, and so are an oxenstored and a C xenstored that do
+ * at an introduction what the real ones do to it.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xenctrl.h>
+#include <xenforeignmemory.h>
+#include <xenstore.h>
+#include <xen/io/xs_wire.h>
+
+#include "inplace-store.h"
+#include "tap.h"
+
+enum kind {
+    OXENSTORED,
+    C_XENSTORED,
+    SILENT,
+    REFUSING,
+};
+
+/* What xenstored has of the guest. */
+static struct {
+    enum kind kind;
+    unsigned int watches, half, transactions;
+    unsigned int introduced, resumed;
+    char nodes[256];
+} st;
+
+static union {
+    uint8_t octets[4096];
+    struct xenstore_domain_interface ring;
+} page;
+
+static void ox_looks(void)
+{
+    struct xenstore_domain_interface *r = &page.ring;
+    struct xsd_sockmsg m, a = { .type = XS_RESET_WATCHES, .len = 3 };
+
+    if (r->connection) { /* a reconnection: but not all watches */
+        memset(r->req, 0xff, sizeof(r->req));
+        memset(r->rsp, 0xff, sizeof(r->rsp));
+        r->req_cons = r->req_prod = r->rsp_cons = r->rsp_prod = 0;
+        r->connection = 0;
+        st.half = st.transactions = 0;
+        return;
+    }
+    if (r->req_prod - r->req_cons < sizeof(m) + 1) return;
+    memcpy(&m, r->req, sizeof(m));
+    r->req_cons = r->req_prod;
+    if (st.half || m.type != XS_RESET_WATCHES || m.len != 1 || m.tx_id ||
+        r->req[sizeof(m)]) return; /* no sense: no answer */
+    st.watches = 0;
+    a.req_id = m.req_id;
+    memcpy(r->rsp, &a, sizeof(a));
+    memcpy(r->rsp + sizeof(a), "OK", 3);
+    r->rsp_prod = sizeof(a) + 3;
+}
+
+static void c_looks(void)
+{
+    struct xenstore_domain_interface *r = &page.ring;
+
+    st.watches = st.half = st.transactions = 0;
+    r->req_cons = r->req_prod = r->rsp_cons = r->rsp_prod = 0;
+    r->connection = 0;
+}
+
+bool xs_introduce_domain(struct xs_handle *h, unsigned int domid,
+                         unsigned long mfn, unsigned int port)
+{
+    (void)h;
+    if (domid != 5 || mfn != 0xfeffc || port != 17) abort();
+    st.introduced++;
+    errno = EACCES;
+    switch (st.kind) {
+    case OXENSTORED: ox_looks(); return true;
+    case C_XENSTORED: c_looks(); return true;
+    case SILENT: return true;
+    default: return false;
+    }
+}
+
+bool xs_resume_domain(struct xs_handle *h, unsigned int domid)
+{
+    (void)h, (void)domid;
+    st.resumed++;
+    return true;
+}
+
+bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path,
+              const void *data, unsigned int len)
+{
+    size_t n = strlen(st.nodes);
+
+    (void)h, (void)t;
+    errno = ENOSPC;
+    if (st.kind == REFUSING) return false;
+    snprintf(st.nodes + n, sizeof(st.nodes) - n, "%s=%.*s;", path, (int)len,
+             (const char *)data);
+    return true;
+}
+
+void *xenforeignmemory_map(xenforeignmemory_handle *f, uint32_t dom, int prot,
+                           size_t n, const xen_pfn_t arr[], int err[])
+{
+    (void)f, (void)prot;
+    if (dom != 5 || n != 1 || arr[0] != 0xfeffc) abort();
+    err[0] = 0;
+    return &page;
+}
+
+int xenforeignmemory_unmap(xenforeignmemory_handle *f, void *addr, size_t n)
+{
+    (void)f, (void)addr, (void)n;
+    return 0;
+}
+
+static void begin(enum kind kind)
+{
+    memset(&page, 0, sizeof(page));
+    memset(&st, 0, sizeof(st));
+    st.kind = kind;
+    st.watches = 3;
+    st.transactions = 1;
+    st.half = 1;
+}
+
+/* Zero but for what xenstored offers. */
+static bool is_clean(void)
+{
+    uint32_t features = page.ring.server_features;
+    bool clean = true;
+
+    page.ring.server_features = 0;
+    for (size_t i = 0; i < sizeof(page); i++)
+        clean = clean && !page.octets[i];
+    page.ring.server_features = features;
+    return clean && features == XENSTORE_SERVER_FEATURE_RECONNECTION;
+}
+
+static int rejoin(struct xlc_error *err)
+{
+    return inplace_store_rejoin(NULL, NULL, 5, 0xfeffc, 17,
+                                XENSTORE_SERVER_FEATURE_RECONNECTION, err);
+}
+
+int main(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    begin(OXENSTORED);
+    ok(!rejoin(&e) && !st.watches && !st.half && !st.transactions,
+       "oxenstored forgets watches, transactions and half a request %s",
+       e.msg);
+    ok(is_clean() && st.introduced == 2 && st.resumed == 1,
+       "the ring is as the guest wants it, and keeps what is offered");
+    begin(C_XENSTORED);
+    ok(!rejoin(&e) && !st.watches && !st.half && !st.transactions &&
+       is_clean(), "the C xenstored does, too, without an answer %s", e.msg);
+    begin(REFUSING);
+    ok(rejoin(&e) == -EACCES && strstr(e.msg, "xenstored does not take "
+       "domain 5 again"), "%s", e.msg);
+    begin(SILENT);
+    xlc_error_clear(&e);
+    ok(rejoin(&e) == -ETIMEDOUT && strstr(e.msg, "xenstored did not "
+       "reconnect within"), "%s", e.msg);
+
+    begin(OXENSTORED);
+    ok(!inplace_store_nodes(NULL, 5, 17, 18, &e) && !strcmp(st.nodes,
+       "/local/domain/5/store/port=17;/local/domain/5/console/port=18;"
+       "/local/domain/5/control/shutdown=;"), "%s", st.nodes);
+    begin(REFUSING);
+    xlc_error_clear(&e);
+    ok(inplace_store_nodes(NULL, 5, 17, 18, &e) == -ENOSPC, "%s", e.msg);
+
+    begin(OXENSTORED);
+    page.ring.req_prod = 40; /* nobody will read it: not for ever */
+    page.ring.server_features = XENSTORE_SERVER_FEATURE_ERROR;
+    ok(inplace_store_drain(NULL, 5, 0xfeffc) ==
+       XENSTORE_SERVER_FEATURE_ERROR && page.ring.req_prod == 40 &&
+       !page.ring.req_cons,
+       "a request that is never read does not hold things up");
+    return done_testing();
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* inplace-store.c - What xenstore knows of a guest that is put back */
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <xen/io/xs_wire.h>
+
+#include "clock.h"
+#include "image.h"
+#include "inplace-store.h"
+
+#define ANSWER_MS 5000u
+#define DRAIN_MS  50u
+#define ANSWER_MIN 3u /* "OK", or the shortest error, with its zero */
+
+typedef volatile struct xenstore_domain_interface ring;
+
+static ring *map_ring(xenforeignmemory_handle *fmem, uint32_t domid,
+                      uint64_t pfn)
+{
+    xen_pfn_t p = pfn;
+    int e = 0;
+    void *page = xenforeignmemory_map(fmem, domid, PROT_READ | PROT_WRITE, 1,
+                                      &p, &e);
+
+    if (page && e) {
+        xenforeignmemory_unmap(fmem, page, 1);
+        return NULL;
+    }
+    return page;
+}
+
+static void unmap_ring(xenforeignmemory_handle *fmem, ring *r)
+{
+    xenforeignmemory_unmap(fmem, (void *)(uintptr_t)r, 1);
+}
+
+static void nap(void)
+{
+    const struct timespec t = { 0, 200000 };
+
+    nanosleep(&t, NULL);
+}
+
+uint32_t inplace_store_drain(xenforeignmemory_handle *fmem, uint32_t domid,
+                             uint64_t pfn)
+{
+    uint64_t deadline = clock_ms() + DRAIN_MS;
+    ring *r = map_ring(fmem, domid, pfn);
+    uint32_t features;
+
+    if (!r) return 0;
+    while (r->req_cons != r->req_prod && clock_ms() < deadline)
+        nap();
+    features = r->server_features;
+    unmap_ring(fmem, r);
+    return features;
+}
+
+static int write_node(struct xs_handle *xsh, uint32_t domid, const char *node,
+                      const char *value, struct xlc_error *err)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/%s", domid, node);
+    if (xs_write(xsh, XBT_NULL, path, value, (unsigned int)strlen(value)))
+        return 0;
+    return xlc_error_set(err, -errno, "xenstore: can't write %s: %s", path,
+                         strerror(errno));
+}
+
+int inplace_store_nodes(struct xs_handle *xsh, uint32_t domid,
+                        evtchn_port_t store, evtchn_port_t console,
+                        struct xlc_error *err)
+{
+    char value[16];
+    int rc;
+
+    snprintf(value, sizeof(value), "%u", store);
+    rc = write_node(xsh, domid, "store/port", value, err);
+    if (rc) return rc;
+    snprintf(value, sizeof(value), "%u", console);
+    rc = write_node(xsh, domid, "console/port", value, err);
+    if (!rc) rc = write_node(xsh, domid, "control/shutdown", "", err);
+    return rc;
+}
+
+static int introduce(struct xs_handle *xsh, uint32_t domid, uint64_t pfn,
+                     evtchn_port_t port, struct xlc_error *err)
+{
+    if (xs_introduce_domain(xsh, domid, (unsigned long)pfn, port)) return 0;
+    return xlc_error_set(err, -errno, "xenstored does not take domain %u "
+                         "again: %s", domid, strerror(errno));
+}
+
+static bool reconnected(ring *r)
+{
+    return r->connection == XENSTORE_CONNECTED;
+}
+
+/* The request was answered, or thrown away with the ring's indexes. */
+static bool answered(ring *r)
+{
+    return r->rsp_prod >= sizeof(struct xsd_sockmsg) + ANSWER_MIN ||
+           !r->req_prod;
+}
+
+static int wait_for(bool (*there)(ring *), ring *r, const char *what,
+                    struct xlc_error *err)
+{
+    uint64_t deadline = clock_ms() + ANSWER_MS;
+
+    while (!there(r)) {
+        if (clock_ms() >= deadline)
+            return xlc_error_set(err, -ETIMEDOUT, "xenstored did not %s "
+                                 "within %u ms", what, ANSWER_MS);
+        nap();
+    }
+    return 0;
+}
+
+static void ask_reset(ring *r)
+{
+    /* An empty path, with its zero. */
+    struct xsd_sockmsg m = { .type = XS_RESET_WATCHES, .req_id = 1, .len = 1 };
+    char *req = (char *)(uintptr_t)r->req;
+
+    memcpy(req, &m, sizeof(m));
+    req[sizeof(m)] = 0;
+    r->req_cons = r->rsp_cons = r->rsp_prod = 0;
+    __sync_synchronize();
+    r->req_prod = sizeof(m) + 1;
+    __sync_synchronize();
+}
+
+int inplace_store_rejoin(struct xs_handle *xsh, xenforeignmemory_handle *fmem,
+                         uint32_t domid, uint64_t pfn, evtchn_port_t port,
+                         uint32_t features, struct xlc_error *err)
+{
+    ring *r = map_ring(fmem, domid, pfn);
+    int rc;
+
+    if (!r)
+        return xlc_error_set(err, -EIO, "can't map the xenstore ring of "
+                             "domain %u", domid);
+    r->connection = XENSTORE_RECONNECT;
+    __sync_synchronize();
+    rc = introduce(xsh, domid, pfn, port, err);
+    if (!rc) rc = wait_for(reconnected, r, "reconnect", err);
+    if (!rc) {
+        ask_reset(r);
+        rc = introduce(xsh, domid, pfn, port, err);
+    }
+    if (!rc) rc = wait_for(answered, r, "forget the watches", err);
+    memset((void *)(uintptr_t)r, 0, IMAGE_PAGE);
+    r->server_features = features;
+    unmap_ring(fmem, r);
+    /* A later shutdown shall be told again. Before that nobody knows of one,
+     * which is no reason to fail. */
+    xs_resume_domain(xsh, domid);
+    return rc;
+}
