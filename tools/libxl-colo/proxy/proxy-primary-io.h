@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* proxy-primary-io.h - Between proxy-primary.c and proxy-primary-io.c */
+#ifndef XLC_PROXY_PRIMARY_IO_H
+#define XLC_PROXY_PRIMARY_IO_H
+
+#include <pthread.h>
+
+#include "mailbox.h"
+#include "pollset.h"
+#include "proxy-primary.h"
+
+/**
+ * struct pri_port - one vif
+ * @ends: its descriptors
+ * @engine: its compare engine
+ * @out: a released frame that the kernel did not take yet
+ * @in: room for a frame on its way to the guest
+ * @in_len: such a frame is there, not written yet; 0: none
+ * @in_vnet: its header
+ * @out_wait, @in_wait: the kernel did not take a frame; wait until it does
+ * @dead: its descriptors can't be read any more
+ */
+struct pri_port {
+    struct proxy_port ends;
+    struct compare *engine;
+    struct compare_packet *out;
+    uint8_t *in;
+    size_t in_len;
+    struct packet_vnet in_vnet;
+    bool out_wait, in_wait, dead;
+};
+
+/**
+ * struct proxy_primary - the thread's, but for what the mailbox protects
+ * @thread, @started: it
+ * @box: questions to it
+ * @event_fd: see proxy_primary_event_fd()
+ * @set: what it waits for
+ * @stream: to the peer's proxy
+ * @ports: @nports of them
+ * @mode_next: from the next cut on
+ * @cut_owed: the peer has not been told of the last cut
+ * @wanted: the session was told that a checkpoint is wanted
+ * @quit: the thread is to end
+ * @s: what is counted, and the state that is shown
+ */
+struct proxy_primary {
+    pthread_t thread;
+    bool started;
+    struct mailbox box;
+    int event_fd;
+    struct pollset set;
+    struct wirestream stream;
+    struct pri_port ports[WIRE_VIFS_MAX];
+    unsigned int nports;
+    enum compare_mode mode_next;
+    bool cut_owed;
+    bool wanted;
+    bool quit;
+    struct proxy_primary_status s;
+};
+
+/* Tell the session that something happened. */
+void pri_notify(struct proxy_primary *p);
+
+/* The stream is of no more use: close it, and say why (NULL: wanted). */
+void pri_drop_peer(struct proxy_primary *p, const struct xlc_error *why);
+
+/* Is the engine of any vif full? Then input is held as well. */
+bool pri_full(const struct proxy_primary *p);
+
+/* Move what may move, each as far as it goes now. */
+void pri_read_out(struct proxy_primary *p, struct pri_port *port,
+                  unsigned int max, uint64_t now);
+void pri_write_out(struct proxy_primary *p, struct pri_port *port);
+void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
+                 uint64_t now);
+void pri_read_peer(struct proxy_primary *p, uint64_t now);
+void pri_write_peer(struct proxy_primary *p);
+
+/* May a frame for the guest be taken now? */
+bool pri_may_pass_in(const struct proxy_primary *p);
+
+#endif

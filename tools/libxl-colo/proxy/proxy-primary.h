@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * proxy-primary.h - The proxy beside the primary guest
+ *
+ * A thread of its own. What the guest sends goes into the compare engine and
+ * leaves when that lets it go; what is for the guest goes to it and, in COLO
+ * mode, as a copy with its epoch to the peer's proxy.
+ *
+ * Every call may come from any thread, is answered within a turn of the
+ * proxy's loop, and never waits for the network. They return 0 or a negative
+ * errno; -ESHUTDOWN: the proxy has ended, and the log says why.
+ *
+ * A checkpoint, with the guest's output and input as it must see them:
+ *
+ *   proxy_primary_hold(true)     input rests
+ *   ... suspend; plane_settle() for each vif ...
+ *   proxy_primary_cut(N)         what was sent until now lies before N
+ *   ... capture, resume ...
+ *   proxy_primary_hold(false)    what comes belongs to N, on both sides
+ *   ... the peer holds N ...
+ *   proxy_primary_commit(N)      what lay before N leaves
+ */
+#ifndef XLC_PROXY_PRIMARY_H
+#define XLC_PROXY_PRIMARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compare.h"
+#include "error.h"
+#include "proxy-port.h"
+#include "wirestream.h"
+
+struct proxy_primary;
+
+/**
+ * struct proxy_primary_cfg - what it needs to know
+ * @ports: @nports of them, 1 to WIRE_VIFS_MAX
+ * @compare: limits and rules for each vif. Key, mode and epoch are set by the
+ *           proxy: passive, epoch 0
+ */
+struct proxy_primary_cfg {
+    const struct proxy_port *ports;
+    unsigned int nports;
+    struct compare_opts compare;
+};
+
+/**
+ * struct proxy_primary_status - how it is
+ * @epoch: of the last cut
+ * @mode: since then
+ * @holding: input is held by proxy_primary_hold()
+ * @full: input and output are held, since the engine is full
+ * @peer: there is a stream to the peer's proxy
+ * @greeted: which has said HELLO
+ * @want: a checkpoint is wanted if @want.reason is not COMPARE_OK
+ * @want_vif: for this vif
+ * @in_frames, @in_teed: to the guest; of them, also to the peer
+ * @in_lost: the guest's vif did not take them
+ * @out_frames, @out_lost: released; of them, the kernel did not take
+ * @oversize: frames that were longer than any frame may be
+ * @ports_lost: vifs whose packets can't be read any more
+ * @cut_unread: cuts at which the engine was full, so that a TAP may not have
+ *              been read until it was empty
+ * @sent, @received: octets from and to the peer's proxy
+ * @compare: all vifs together
+ * @err: why it does not work any more, or why the stream was closed (until
+ *       there is another one)
+ */
+struct proxy_primary_status {
+    uint64_t epoch;
+    enum compare_mode mode;
+    bool holding, full, peer, greeted;
+    struct compare_want want;
+    unsigned int want_vif;
+    uint64_t in_frames, in_teed, in_lost;
+    uint64_t out_frames, out_lost;
+    uint64_t oversize, cut_unread;
+    unsigned int ports_lost;
+    uint64_t sent, received;
+    struct compare_stats compare;
+    struct xlc_error err;
+};
+
+/* Start it, passive and without a peer. Output is held from now on. */
+int proxy_primary_start(struct proxy_primary **p_r,
+                        const struct proxy_primary_cfg *cfg,
+                        struct xlc_error *err);
+
+/* End it; what it holds is lost. No other call may be under way. NULL is
+ * allowed. */
+void proxy_primary_stop(struct proxy_primary *p);
+
+/**
+ * proxy_primary_event_fd() - readable (an eventfd) when something happened
+ *
+ * A checkpoint is wanted, the stream broke, or the proxy can't go on: then
+ * proxy_primary_status() says what.
+ */
+int proxy_primary_event_fd(const struct proxy_primary *p);
+
+/* The stream to the peer's proxy; @fd, @ctx are taken over on success. */
+int proxy_primary_peer(struct proxy_primary *p, int fd,
+                       const struct wirestream_ops *ops, void *ctx,
+                       struct xlc_error *err);
+
+/* Close that stream: input goes to the guest alone. Output stays held. */
+int proxy_primary_no_peer(struct proxy_primary *p, struct xlc_error *err);
+
+/* Hold what is for the guest, or let it go on. */
+int proxy_primary_hold(struct proxy_primary *p, bool hold,
+                       struct xlc_error *err);
+
+/**
+ * proxy_primary_cut() - what the guest sent until now lies before @epoch
+ *
+ * For a suspended guest: what waits in the TAPs is read first (RULES A4).
+ */
+int proxy_primary_cut(struct proxy_primary *p, uint64_t epoch,
+                      struct xlc_error *err);
+
+/* The peer holds @epoch: what lay before its cut leaves. */
+int proxy_primary_commit(struct proxy_primary *p, uint64_t epoch,
+                         struct xlc_error *err);
+
+/* The peer will never hold @epoch: what lay before its cut waits on. */
+int proxy_primary_abort(struct proxy_primary *p, uint64_t epoch,
+                        struct xlc_error *err);
+
+/* Takes effect at the next cut (RULES B6). */
+int proxy_primary_mode(struct proxy_primary *p, enum compare_mode mode,
+                       struct xlc_error *err);
+
+/* The peer's copy will never run: everything leaves, from now on at once,
+ * until the next cut. Closes the stream; one that is made then is teed nothing
+ * before that cut. */
+int proxy_primary_open(struct proxy_primary *p, struct xlc_error *err);
+
+/* Return: 0 if nothing waits to be read or written anywhere (before the plane
+ * is taken away); -EAGAIN, also while input is held. */
+int proxy_primary_idle(struct proxy_primary *p, struct xlc_error *err);
+
+int proxy_primary_status(struct proxy_primary *p,
+                         struct proxy_primary_status *s,
+                         struct xlc_error *err);
+
+#endif
