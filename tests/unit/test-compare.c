@@ -450,6 +450,63 @@ static void test_rules_and_open(void)
     ok(compare_new(&c, &o, NULL) == -EINVAL, "a bound of zero");
 }
 
+/* Sent by both, to the host fd00::@dst. */
+static size_t both_v6(uint8_t dst, const char *mine, const char *others)
+{
+    struct udp_spec u = { .ip = { .v6 = true, .dst = dst }, .dport = 9 };
+
+    u.data = mine;
+    u.len = strlen(mine);
+    frame_udp(&fp, &u);
+    rig_p(&r, &fp);
+    u.data = others;
+    u.len = strlen(others);
+    frame_udp(&fs, &u);
+    return rig_s(&r, &fs);
+}
+
+static void test_v6_prefix(void)
+{
+    /* fd00::40 to fd00::4f, as the frames' addresses are */
+    struct compare_rule rule = {
+        .family = 6, .prefix = 124, .addr = { [0] = 0xfd, [15] = 0x40 },
+    };
+    struct compare_opts o = COMPARE_OPTS_INIT;
+
+    o.rules = &rule;
+    o.nrules = 1;
+    rig_start(&r, &o);
+    ok(both_v6(0x4f, "time", "other") == 0 && rig_wants(&r) == COMPARE_OK &&
+           rig_stats(&r).passive == 1,
+       "an IPv6 prefix: within it nothing is compared, and it is held");
+    ok(both_v6(0x50, "x", "x") == 1, "the next address is compared");
+    both_v6(0x3f, "x", "y");
+    ok(rig_wants(&r) == COMPARE_PAYLOAD, "and the one before");
+    rig_cut(&r);
+    ok(rig_commit(&r) == 3, "a commit releases all");
+    rig_stop(&r);
+}
+
+static void test_late_setting(void)
+{
+    struct compare_opts o = COMPARE_OPTS_INIT;
+    struct compare_want w;
+
+    o.late_ns = 50 * MS;
+    rig_start(&r, &o);
+    p(1, "first");
+    rig_wait(&r, 30 * MS);
+    p(2, "later");
+    s(1, "first");
+    rig_wait(&r, 49 * MS);
+    ok(rig_wants(&r) == COMPARE_OK,
+       "another limit: each flow's time counts from its own frame");
+    rig_wait(&r, 1 * MS);
+    ok(compare_wanted(r.c, &w) && w.reason == COMPARE_LATE &&
+           w.key.dport == 2, "and runs out when it was set to");
+    rig_stop(&r);
+}
+
 int main(void)
 {
     test_datagrams();
@@ -462,5 +519,7 @@ int main(void)
     test_bounds();
     test_ageing();
     test_rules_and_open();
+    test_v6_prefix();
+    test_late_setting();
     return done_testing();
 }

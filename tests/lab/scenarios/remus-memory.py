@@ -6,6 +6,7 @@ import _remus
 GUEST = "pvh"
 PRODUCT = True
 TIMEOUT = 900
+SLOW = True
 
 MIB = 1 << 20
 GUEST_MIB = 128

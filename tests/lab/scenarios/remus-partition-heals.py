@@ -78,13 +78,15 @@ def run(lab):
     # What A's copy promised is kept: nothing of B's overwrote it.
     lab.heal("lan")
     clients.go_on(3)
-    clients.finish()
 
-    # B's copy is not let go while A's runs.
+    # B's copy is not let go while A's runs; the wish is forgotten after 5 s.
     lab.out("B", "xl unpause g1")
     lab.wait(lambda: paused(lab, "B"), 30, "B's copy to be paused again",
              interval=0.3)
-    assert not bridged(lab, "B") and not paused(lab, "A")
+    clients.go_on(8)
+    assert paused(lab, "B") and not bridged(lab, "B")
+    assert not paused(lab, "A")
+    clients.finish()
 
     # The administrator chooses B's, which kept what it had.
     lab.out("A", "xl destroy g1")
