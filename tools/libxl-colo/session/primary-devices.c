@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "devices.h"
 #include "log.h"
 #include "primary.h"
@@ -27,15 +28,24 @@
  * @xsh: the connection
  * @domid: the guest
  * @judge: what it had and has
- * @look: something moved, or is to be looked at again
+ * @look: something moved, or is to be looked at again, from @next_ms on
+ * @wait: a vif's interface is not there yet, or could not be held yet
  * @over: a change was told; from then on new vifs are held, no more
  */
 struct primary_devices {
     struct xs_handle *xsh;
     uint32_t domid;
     struct devices_judge judge;
-    bool look, over;
+    bool look, wait, over;
+    uint64_t next_ms;
 };
+
+/* Reading xenstore takes its daemon's time, which heartbeats and the toolstack
+ * need as well: between two looks this many times as long as the last one
+ * took passes, and a little. A device that went is looked at less often. */
+#define LOOK_REST    4u
+#define LOOK_MIN_MS  20u
+#define LOOK_GONE_MS 500u
 
 static char **xs_list(void *h, const char *path, unsigned int *n_r)
 {
@@ -110,7 +120,7 @@ static int hold(struct primary *p, const struct device *v,
     /* Until it is there, or all is over. A cut that is being drawn is not
      * waited for: heartbeats go on. */
     if (!if_nametoindex(v->ifname) || pthread_mutex_trylock(&p->nb_lock)) {
-        p->devices->look = true;
+        p->devices->wait = true;
         return 0;
     }
     if (p->nb) r = netbuf_add(p->nb, &vif, p->o->netbuf_bytes, err);
@@ -125,6 +135,7 @@ static int hold_all(struct primary *p, struct xlc_error *err)
     const struct devices *now = &p->devices->judge.now;
     int r = 0, one;
 
+    p->devices->wait = false;
     for (unsigned int i = 0; i < now->n; i++) {
         const struct device *v = &now->at[i];
 
@@ -148,27 +159,47 @@ static bool ends_anyway(struct primary *p)
            guest_state(&p->look) < 0;
 }
 
+/* Read what the guest has now, and judge it. */
+static int look_and_judge(struct primary_devices *d, uint64_t now_ms,
+                          struct xlc_error *err)
+{
+    uint64_t begun = clock_ms(), end;
+    int r = look(d, &d->judge.now, err);
+
+    end = clock_ms();
+    d->next_ms = end + LOOK_REST * (end - begun) + LOOK_MIN_MS;
+    d->look = false;
+    if (r) return r;
+    r = devices_judge(&d->judge, now_ms, err);
+    if (!d->judge.gone[0] || d->over) return r;
+    d->look = true;
+    if (d->next_ms < end + LOOK_GONE_MS) d->next_ms = end + LOOK_GONE_MS;
+    return r;
+}
+
+bool primary_devices_wait(const struct primary *p)
+{
+    const struct primary_devices *d = p->devices;
+
+    return d && (d->wait || (d->look && !d->judge.gone[0]));
+}
+
 void primary_devices(struct primary *p, bool moved, uint64_t now_ms)
 {
     struct primary_devices *d = p->devices;
-    struct xlc_error e = XLC_ERROR_INIT;
+    struct xlc_error e = XLC_ERROR_INIT, e2 = XLC_ERROR_INIT;
+    bool due;
     char **w;
-    int r;
+    int r = 0;
 
     while (moved && (w = xs_check_watch(d->xsh)))
         free(w);
     d->look |= moved;
-    if (!d->look || ends_anyway(p)) return;
-    d->look = false;
-    r = look(d, &d->judge.now, &e);
-    if (!r) {
-        struct xlc_error e2 = XLC_ERROR_INIT;
-
-        r = devices_judge(&d->judge, now_ms, &e);
-        d->look = d->judge.gone[0] && !d->over;
-        if (hold_all(p, &e2) && !r)
-            r = xlc_error_set(&e, e2.status, "%s", e2.msg);
-    }
+    due = d->look && now_ms >= d->next_ms;
+    if ((!due && !d->wait) || ends_anyway(p)) return;
+    if (due) r = look_and_judge(d, now_ms, &e);
+    if (hold_all(p, &e2) && !r)
+        r = xlc_error_set(&e, e2.status, "%s", e2.msg);
     if (!r || d->over) return;
     d->over = true;
     log_error("%s: %s", p->rec.name, e.msg);

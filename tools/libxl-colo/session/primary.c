@@ -22,6 +22,8 @@
 /* An epoch of which nothing moves for this long (or five times the limit) does
  * not get through. */
 #define STALL_MS 10000
+/* How often a vif's interface is looked for that is about to come. */
+#define DEVICES_MS 20
 
 static void wake(struct primary *p)
 {
@@ -386,6 +388,9 @@ static void loop(struct primary *p)
         int timeout = p->next_beat_ms > now ? (int)(p->next_beat_ms - now) :
                       0;
 
+        /* An interface comes without a word that could be waited for. */
+        if (primary_devices_wait(p) && timeout > DEVICES_MS)
+            timeout = DEVICES_MS;
         prepare(p, &t);
         if (poll(t.pfd, t.n, timeout) < 0) {
             if (errno != EINTR) log_error("poll: %s", strerror(errno));

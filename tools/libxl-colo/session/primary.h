@@ -166,6 +166,8 @@ void primary_end_capture(struct primary *p);
 int primary_devices_begin(struct primary *p, struct xlc_error *err);
 int primary_devices_fd(const struct primary *p);
 void primary_devices(struct primary *p, bool moved, uint64_t now_ms);
+/* Is something expected that no descriptor tells of? */
+bool primary_devices_wait(const struct primary *p);
 void primary_devices_end(struct primary *p);
 
 /* primary-status.c */

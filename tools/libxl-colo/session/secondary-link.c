@@ -125,13 +125,17 @@ static bool on_heartbeat(struct secondary *s, unsigned int i,
 static bool dispatch(struct secondary *s, unsigned int i,
                      const struct proto_msg *m)
 {
+    enum sec_state was = s->m.state;
+
     switch (m->hdr.type) {
     case PROTO_HEARTBEAT:
         return on_heartbeat(s, i, &m->u.heartbeat);
     case PROTO_DROP:
-        log_info("%s: the primary goes on alone (%s)", s->rec.name,
-                 proto_reason_text(m->u.verdict.reason));
         secondary_event(s, SEC_EV_DROP, 0);
+        /* It is said again until it is answered. */
+        if (s->m.state != was)
+            log_info("%s: the primary goes on alone (%s)", s->rec.name,
+                     proto_reason_text(m->u.verdict.reason));
         break;
     case PROTO_END:
         log_info("%s: the guest ended on the primary: %s", s->rec.name,
