@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* disknode-session.c - A disk that this process serves: what the session asks
+ *
+ * Calls that wait do so without @session, so that a mark, an acceptance or a
+ * takeover never waits for one of them.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "disknode-priv.h"
+
+/* What never changes once it is there. */
+static void parts(struct disknode *n, struct mirror **m, struct follow **f)
+{
+    LOCK_SCOPE(&n->state_lock);
+
+    *m = n->primary ? n->mirror : NULL;
+    *f = n->primary ? NULL : n->follow;
+}
+
+static int no_primary(struct xlc_error *err)
+{
+    return xlc_error_set(err, -EPERM, "this is no primary's disk");
+}
+
+static int no_secondary(struct xlc_error *err)
+{
+    return xlc_error_set(err, -EPERM, "this is no secondary's disk");
+}
+
+static int protect(struct disknode *n, uint64_t epoch, int fd,
+                   struct xlc_error *err)
+{
+    CLEANUP_FD int own = fd;
+    struct bitmap_key key = { .generation = n->id.generation,
+                              .size = n->size };
+    struct bitmap *b;
+    int rc;
+
+    if (!n->primary || !n->o.dir) return no_primary(err);
+    if (own < 0)
+        return xlc_error_set(err, -EBADF, "there is no connection to the "
+                             "peer's disk");
+    if (!n->mirror) {
+        /* Never protected: the peer lacks everything. */
+        memcpy(key.uuid, n->o.uuid, sizeof(key.uuid));
+        rc = bitmap_create(&b, n->io, n->bitmap_path, &key, true, err);
+        if (!rc) rc = disknode_remember(n, b, err);
+        if (rc) return rc;
+    }
+    rc = disknode_note(n, err);
+    if (rc) return rc;
+    return mirror_attach(n->mirror, steal_fd(&own), &n->id, n->taken, epoch,
+                         err);
+}
+
+/* What the guest writes here from now on, the old primary lacks. */
+static int new_history(struct disknode *n, struct xlc_error *err)
+{
+    struct bitmap_key key = { .size = n->size };
+    struct bitmap *b;
+    int rc = identity_load(n->io, n->id_path, &n->id, err);
+
+    if (rc) return rc;
+    memcpy(key.uuid, n->o.uuid, sizeof(key.uuid));
+    key.generation = n->id.generation;
+    rc = bitmap_create(&b, n->io, n->bitmap_path, &key, false, err);
+    if (!rc) rc = disknode_remember(n, b, err);
+    if (!rc) n->taken = n->id.epoch;
+    return rc;
+}
+
+static int takeover(struct disknode *n, uint64_t generation,
+                    struct xlc_error *err)
+{
+    struct front *f = NULL;
+    struct store *s;
+    int rc;
+
+    if (n->primary) return no_secondary(err);
+    s = follow_end(n->follow, err);
+    if (!s) return -ENOENT;
+    if (!n->front) {
+        rc = front_open_store(&f, n->io, s, err);
+        if (rc) return rc;
+        n->front = f;
+    }
+    rc = front_mode(n->front) == FRONT_DIRECT
+             ? 0
+             : front_takeover(n->front, generation, err);
+    /* Before the guest is served: the bitmap is there before its writes. */
+    if (!rc && !n->mirror) rc = new_history(n, err);
+    if (rc) return rc;
+    pthread_mutex_lock(&n->state_lock);
+    n->primary = true;
+    pthread_mutex_unlock(&n->state_lock);
+    LOCK_SCOPE(&n->conns_lock);
+    n->served = true;
+    return 0;
+}
+
+static int wait_for(struct disknode *n, const struct diskctl_ask *ask,
+                    struct xlc_error *err)
+{
+    struct mirror *m;
+    struct follow *f;
+
+    parts(n, &m, &f);
+    if (f && ask->op != DISKCTL_WAIT_SYNCED)
+        return follow_wait(f, ask->a, ask->op == DISKCTL_WAIT_DURABLE,
+                           ask->b, err);
+    if (!m) return no_primary(err);
+    return mirror_wait(m,
+                       ask->op == DISKCTL_WAIT     ? MIRROR_UNTIL_HELD
+                       : ask->op == DISKCTL_WAIT_SYNCED
+                           ? MIRROR_UNTIL_SYNCED
+                           : MIRROR_UNTIL_DURABLE,
+                       ask->a, ask->b, err);
+}
+
+/* Without @session, and quick. */
+static int primary_ask(struct mirror *m, const struct diskctl_ask *ask,
+                       struct xlc_error *err)
+{
+    if (!m) return no_primary(err);
+    if (ask->op == DISKCTL_MARK) return mirror_mark(m, ask->a, err);
+    if (ask->op == DISKCTL_RATE) mirror_rate(m, ask->a);
+    else mirror_detach(m, "the session ended it");
+    return 0;
+}
+
+int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
+                     int fd, struct xlc_error *err)
+{
+    CLEANUP_FD int own = fd;
+    struct mirror *m;
+    struct follow *f;
+
+    parts(n, &m, &f);
+    switch (ask->op) {
+    case DISKCTL_STATUS:
+        return 0;
+    case DISKCTL_WAIT:
+    case DISKCTL_WAIT_DURABLE:
+    case DISKCTL_WAIT_SYNCED:
+        return wait_for(n, ask, err);
+    case DISKCTL_MARK:
+    case DISKCTL_RATE:
+    case DISKCTL_STOP:
+        return primary_ask(m, ask, err);
+    case DISKCTL_FOLLOW:
+        if (own < 0) return xlc_error_set(err, -EBADF, "no connection");
+        return f ? follow_attach(f, steal_fd(&own), err) : no_secondary(err);
+    case DISKCTL_ACCEPT:
+        return f ? follow_accept(f, ask->a, err) : no_secondary(err);
+    case DISKCTL_DISCARD:
+        return f ? follow_discard(f, err) : no_secondary(err);
+    case DISKCTL_PROTECT:
+    case DISKCTL_TAKEOVER:
+        break;
+    }
+    LOCK_SCOPE(&n->session);
+    if (ask->op == DISKCTL_TAKEOVER) return takeover(n, ask->a, err);
+    return protect(n, ask->a, steal_fd(&own), err);
+}
+
+static void mirror_numbers(struct disknode *n, struct mirror *m,
+                           struct diskctl_status *st)
+{
+    struct mirror_status ms;
+    struct bitmap_status bs;
+
+    mirror_status(m, &ms);
+    bitmap_status(n->bitmap, &bs);
+    st->state = ms.state;
+    st->epoch = ms.epoch;
+    st->held = ms.held;
+    st->durable = ms.durable;
+    st->lacking = bs.lacking;
+    st->unsafe = bs.unsafe;
+    st->intents = bs.intents * bs.extent;
+    st->queued = ms.queued;
+    st->queue_limit = n->o.mirror.limit;
+    st->copied = ms.copied;
+    st->waits = ms.waits;
+    st->wait_us = ms.wait_us;
+    st->losses = ms.losses;
+    snprintf(st->why, sizeof(st->why), "%.*s", (int)sizeof(st->why) - 1,
+             ms.why);
+}
+
+static void follow_numbers(struct follow *f, struct diskctl_status *st)
+{
+    struct follow_status fs;
+
+    follow_status(f, &fs);
+    st->state = fs.state;
+    st->held = fs.held;
+    snprintf(st->why, sizeof(st->why), "%.*s", (int)sizeof(st->why) - 1,
+             fs.why);
+    if (!fs.have) return;
+    st->mode = fs.store.mode;
+    st->generation = fs.store.generation;
+    st->durable = fs.store.durable;
+    st->accepted = fs.store.accepted;
+    st->kept = fs.store.kept;
+    st->kept_limit = fs.store.limit;
+    st->journal = fs.store.journal;
+    st->failed = (uint64_t)-fs.store.failed;
+}
+
+void disknode_status(struct disknode *n, struct diskctl_status *st)
+{
+    struct mirror *m;
+    struct follow *f;
+
+    memset(st, 0, sizeof(*st));
+    parts(n, &m, &f);
+    st->role = !n->o.dir ? DISKCTL_PLAIN
+               : f       ? DISKCTL_SECONDARY
+                         : DISKCTL_PRIMARY;
+    st->size = n->size;
+    if (m) mirror_numbers(n, m, st);
+    if (f) follow_numbers(f, st);
+    pthread_mutex_lock(&n->state_lock);
+    if (!f) st->generation = n->id.generation;
+    pthread_mutex_unlock(&n->state_lock);
+    LOCK_SCOPE(&n->conns_lock);
+    for (struct disknode_conn *c = n->conns; c; c = c->next)
+        st->connections += !c->fenced;
+}

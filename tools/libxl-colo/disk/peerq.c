@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* peerq.c - What the peer is to get, in order, with its epoch; bounded */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peerq.h"
+
+void peerq_init(struct peerq *q, uint64_t limit)
+{
+    *q = (struct peerq){ .limit = limit };
+}
+
+void peerq_open(struct peerq *q, uint64_t epoch)
+{
+    q->epoch = epoch;
+    q->marked = epoch - 1;
+}
+
+void peerq_drop(struct peerq_item *chain)
+{
+    while (chain) {
+        struct peerq_item *next = chain->next;
+
+        free(chain);
+        chain = next;
+    }
+}
+
+void peerq_close(struct peerq *q)
+{
+    q->epoch = 0;
+    while (q->first) peerq_free(q, peerq_pop(q));
+}
+
+static struct peerq_item *make(enum diskproto_type type, const void *buf,
+                               uint32_t len, uint64_t off)
+{
+    struct peerq_item *i = malloc(sizeof(*i) + len);
+
+    if (!i) return NULL;
+    memset(i, 0, sizeof(*i));
+    i->m.type = type;
+    i->m.off = off;
+    i->m.data = len ? i->data : NULL;
+    i->m.len = len;
+    i->cost = PEERQ_OVERHEAD + (uint64_t)len;
+    if (len) memcpy(i->data, buf, len);
+    return i;
+}
+
+struct peerq_item *peerq_make(const void *buf, uint64_t len, uint64_t off)
+{
+    struct peerq_item *first = NULL, **end = &first;
+    const uint8_t *p = buf;
+
+    if (!p) {
+        first = make(DISKPROTO_ZERO, NULL, 0, off);
+        if (first) first->m.u.count = len;
+        return first;
+    }
+    while (len) {
+        uint32_t n = len < DISKPROTO_DATA_MAX ? (uint32_t)len
+                                              : DISKPROTO_DATA_MAX;
+
+        *end = make(DISKPROTO_WRITE, p, n, off);
+        if (!*end) {
+            peerq_drop(first);
+            return NULL;
+        }
+        end = &(*end)->next;
+        p += n;
+        off += n;
+        len -= n;
+    }
+    return first;
+}
+
+static void append(struct peerq *q, struct peerq_item *first,
+                   struct peerq_item *last)
+{
+    if (q->last) q->last->next = first;
+    else q->first = first;
+    q->last = last;
+}
+
+uint64_t peerq_push(struct peerq *q, struct peerq_item *chain)
+{
+    struct peerq_item *last = chain;
+    uint64_t cost = 0;
+
+    for (struct peerq_item *i = chain; i; i = i->next) cost += i->cost;
+    if (!q->epoch || (q->cost && (q->cost > q->limit ||
+                                  cost > q->limit - q->cost)))
+        return 0;
+    for (struct peerq_item *i = chain; i; i = i->next) {
+        i->m.epoch = q->epoch;
+        last = i;
+    }
+    append(q, chain, last);
+    q->cost += cost;
+    return q->epoch;
+}
+
+int peerq_mark(struct peerq *q, uint64_t epoch, enum diskproto_type type)
+{
+    struct peerq_item *i;
+
+    if (!epoch || epoch != q->epoch) return -EINVAL;
+    i = make(type, NULL, 0, 0);
+    if (!i) return -ENOMEM;
+    i->m.epoch = epoch;
+    append(q, i, i);
+    q->cost += i->cost;
+    q->marked = epoch;
+    q->epoch = epoch + 1;
+    return 0;
+}
+
+struct peerq_item *peerq_pop(struct peerq *q)
+{
+    struct peerq_item *i = q->first;
+
+    if (!i) return NULL;
+    q->first = i->next;
+    if (!q->first) q->last = NULL;
+    i->next = NULL;
+    return i;
+}
+
+void peerq_free(struct peerq *q, struct peerq_item *item)
+{
+    q->cost -= item->cost;
+    free(item);
+}
