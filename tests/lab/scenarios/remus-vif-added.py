@@ -6,6 +6,7 @@ import _remus
 GUEST = "pvh"
 PRODUCT = True
 TIMEOUT = 900
+SLOW = True
 
 STOCK = "$(ls -d /usr/lib/xen-*/bin/xl | head -n 1)"
 MAC = "00:16:3e:77:01:51"
