@@ -13,23 +13,7 @@
 
 #include "diskctl.h"
 #include "diskproto-samples.h"
-
-static const char *folder;
-static int failed;
-
-static void save(const char *kind, const char *name, const uint8_t *p,
-                 size_t len)
-{
-    char path[4096];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/%s-%s", folder, kind, name);
-    f = fopen(path, "wb");
-    if (!f || fwrite(p, 1, len, f) != len || fclose(f)) {
-        perror(path);
-        failed = 1;
-    }
-}
+#include "seed-file.h"
 
 static bool get(const char *name, struct diskproto_sample *s)
 {

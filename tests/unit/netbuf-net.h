@@ -27,6 +27,7 @@
 #include "log.h"
 #include "netbuf-lock.h"
 #include "netbuf.h"
+#include "packet-socket.h"
 #include "tap.h"
 
 #define DOMID   9000
@@ -38,29 +39,6 @@ static int guest_fd, lan_fd;
 static uint32_t serial_out, serial_in;
 static const struct netbuf_vif vif0 = { .devid = 0, .ifname = "vif9000.0" };
 static struct xlc_error err;
-
-static int run(const char *command)
-{
-    int r = system(command);
-
-    if (r) printf("# %s: status %d\n", command, r);
-    return r;
-}
-
-static int open_packet(const char *ifname)
-{
-    struct sockaddr_ll a = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_ALL),
-        .sll_ifindex = (int)if_nametoindex(ifname),
-    };
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    htons(ETH_P_ALL)), big = 32 << 20;
-
-    if (fd < 0) return -1;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
-    return bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -1 : fd;
-}
 
 /* Send @n frames of @type, numbered on. */
 static void send_type(unsigned int n, uint16_t type)

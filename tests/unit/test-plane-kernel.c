@@ -32,6 +32,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "packet-socket.h"
 #include "plane.h"
 #include "tap.h"
 
@@ -50,29 +51,6 @@ static uint32_t sent_out, sent_in, got_out, got_in;
 static atomic_bool quit, held;
 static atomic_uint moved_out, moved_in;
 static pthread_t mover;
-
-static int run(const char *command)
-{
-    int r = system(command);
-
-    if (r) printf("# %s: status %d\n", command, r);
-    return r;
-}
-
-static int open_packet(const char *ifname)
-{
-    struct sockaddr_ll a = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_ALL),
-        .sll_ifindex = (int)if_nametoindex(ifname),
-    };
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    htons(ETH_P_ALL)), big = 32 << 20;
-
-    if (fd < 0) return -1;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
-    return bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -1 : fd;
-}
 
 /* Send @n frames of @type, numbered on, out of the guest or into it. */
 static void send_frames(bool out, unsigned int n, uint16_t type)
