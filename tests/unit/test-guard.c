@@ -31,7 +31,7 @@
 
 /**
  * struct trial - one worker's death
- * @f: the other host; @lock: for it
+ * @f: the other host; @lock: for it; @thread: it, if @started
  * @state: of the worker when it dies; @breaks: connections that break before
  * @ends: it does not die, but ends, having gone on alone after silence
  * @resumed, @destroyed, @discarded: what was done here
@@ -42,6 +42,8 @@
 static struct trial {
     struct fake f;
     pthread_mutex_t lock;
+    pthread_t thread;
+    bool started;
     atomic_bool over;
     enum prim_state state;
     unsigned int breaks;
@@ -232,13 +234,23 @@ static void *receiver(void *opaque)
     return NULL;
 }
 
+/*
+ * The receiver's thread begins when the guard has forked its worker. A thread
+ * that allocates while another forks can leave ASan's allocator locked in the
+ * child for good; the guard itself has no thread then.
+ */
+static void worker_forked(void)
+{
+    if (pthread_create(&t.thread, NULL, receiver, NULL)) abort();
+    t.started = true;
+}
+
 static enum xlc_outcome try_with(enum prim_state state, uint16_t answer,
                                  unsigned int breaks, bool ends,
                                  uint8_t there)
 {
     struct xlc_options o;
     enum xlc_outcome outcome;
-    pthread_t thread;
 
     xlc_options_init(&o);
     o.domain = "web";
@@ -253,10 +265,9 @@ static enum xlc_outcome try_with(enum prim_state state, uint16_t answer,
     t.breaks = breaks;
     t.ends = ends;
     *attached = 0;
-    if (pthread_create(&thread, NULL, receiver, NULL)) abort();
     outcome = xlc_protect(&o);
     t.over = true;
-    pthread_join(thread, NULL);
+    if (!t.started || pthread_join(t.thread, NULL)) abort();
     fake_free(&t.f);
     return outcome;
 }
@@ -358,6 +369,7 @@ int main(void)
     log_init("test", "/dev/null", LOG_LEVEL_ERROR);
     if (!mkdtemp(dir)) abort();
     control_set_dir(dir);
+    if (pthread_atfork(NULL, worker_forked, NULL)) abort();
     attached = mmap(NULL, sizeof(*attached), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (attached == MAP_FAILED) abort();
