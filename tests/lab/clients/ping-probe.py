@@ -35,6 +35,8 @@ def main():
     top.add_argument("--interval", type=float, default=0.02)
     top.add_argument("--count", type=int, default=0,
                      help="end after so many (default: no limit)")
+    top.add_argument("--drain", type=float, default=2,
+                     help="with --count: seconds to wait for late answers")
     args = top.parse_args()
     run = Run(args)
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW,
@@ -48,7 +50,7 @@ def main():
     while not run.over():
         now = run.now()
         if args.count and sent >= args.count:
-            drain = drain or now + 2
+            drain = drain or now + args.drain
             if now > drain or not sent_at:
                 break
         elif now >= due:

@@ -71,10 +71,16 @@ def download(lab, guest):
     return report
 
 
+def pings_of(lab, guest, count):
+    """Each is answered in the end, however long it is held."""
+    return lab.client_start("ping-probe", guest.address, "--count",
+                            str(count), "--drain", "30")
+
+
 def through(lab, guest, vif):
     """Both ways: ping and HTTP, held, in epochs, and in large frames."""
     drive = Drive(lab, vif)
-    pings = lab.client_start("ping-probe", guest.address, "--count", "15")
+    pings = pings_of(lab, guest, 15)
     # The guest's answers are held, and not lost.
     lab.wait(lambda: drive.ask("status")["held_frames"] >= 10, 20,
              "answers to be held", interval=0.2)
@@ -94,7 +100,7 @@ def through(lab, guest, vif):
     assert SIZE // 65536 <= frames < SIZE // 1460, "no large frames"
     # Input that rests comes later.
     drive.ask("hold")
-    pings = lab.client_start("ping-probe", guest.address, "--count", "10")
+    pings = pings_of(lab, guest, 10)
     time.sleep(1)
     assert drive.ask("status")["holding"]
     drive.ask("go")
@@ -111,7 +117,7 @@ def through(lab, guest, vif):
     assert last["committed_frames"] > 100 and not last["oversize"], last
     assert not last["in_lost"] and not last["out_lost"], last
     # The end under traffic.
-    pings = lab.client_start("ping-probe", guest.address, "--count", "50")
+    pings = pings_of(lab, guest, 50)
     drive.quit()
     nothing_left(lab, vif)
     report = pings.report(60)
