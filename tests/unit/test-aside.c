@@ -12,6 +12,7 @@
 #include <libxl.h>
 #include <libxl_utils.h>
 
+#include "announce.h"
 #include "bridge.h"
 #include "cleanup.h"
 #include "log.h"
@@ -25,9 +26,10 @@ static struct receive_shared shared = { .uuid_raw = { 7 } };
 /**
  * dom - the guest
  * @paused, @bridged: it is; @stubborn: it can't be paused
+ * @announced: while it was on its bridge
  */
 static struct {
-    bool paused, bridged, stubborn;
+    bool paused, bridged, stubborn, announced;
 } dom;
 
 /* ---- What is not here: Xen, and the rest of the secondary --------------- */
@@ -133,6 +135,13 @@ int bridge_join(const char *ifname, const char *bridge,
     return 0;
 }
 
+int announce_domain(libxl_ctx *ctx, uint32_t domid, struct xlc_error *err)
+{
+    (void)ctx, (void)domid, (void)err;
+    dom.announced = dom.bridged;
+    return 0;
+}
+
 int record_save(const struct record *r, struct xlc_error *err)
 {
     (void)r, (void)err;
@@ -171,6 +180,7 @@ static void begin(void)
     s.m.state = SEC_OPEN;
     dom.paused = dom.stubborn = false;
     dom.bridged = true;
+    dom.announced = false;
     paths_init(&s.paths, 30, 0);
 }
 
@@ -199,6 +209,7 @@ static void test_aside(void)
     look(31000, -1);
     look(32000, -1);
     ok(runs(), "unless the administrator unpauses it then");
+    ok(dom.announced, "rule_B7: others are told where it is");
 }
 
 static void test_wish(void)

@@ -27,7 +27,7 @@ static char dir[] = "/tmp/xl-colo-test-XXXXXX";
 
 /**
  * struct meeting - one reunion and its other side
- * @here: what is true of the guest here
+ * @here: what is true of the guest here; @announced: its domid, once it was
  * @over: reunion_run() has returned
  */
 struct meeting {
@@ -36,6 +36,7 @@ struct meeting {
     pthread_t thread;
     int stop;
     _Atomic int here;
+    _Atomic uint32_t announced;
     atomic_bool over;
 };
 
@@ -77,6 +78,13 @@ static enum reunion_here look(void *opaque, uint32_t *domid_r)
     return (enum reunion_here)m->here;
 }
 
+static void announce(void *opaque, uint32_t domid)
+{
+    struct meeting *m = opaque;
+
+    m->announced = domid;
+}
+
 static void *thread(void *opaque)
 {
     struct meeting *m = opaque;
@@ -93,13 +101,14 @@ static void begin(struct meeting *m)
     m->f.generation = 4;
     m->here = REUNION_RUNS;
     m->over = false;
+    m->announced = 0;
     kept = (struct record){ .generation = 3, .state = "peer-lost" };
     m->r = (struct reunion){
         .peer = { .secret = m->f.secret, .addr = { "127.0.0.1" },
                   .naddr = 1, .port = m->f.port },
         .incarnation = 40, .limit_ms = 1000, .generation = 3, .acked = 17,
         .uuid = UUID, .name = "web", .host = "hostb",
-        .look = look, .opaque = m,
+        .look = look, .announce = announce, .opaque = m,
     };
     m->stop = eventfd(0, EFD_CLOEXEC);
     if (pthread_create(&m->thread, NULL, thread, m)) abort();
@@ -162,6 +171,7 @@ static void test_meet(void)
        "can be done");
     ok(m.f.states == 1u << PROTO_PRIM_SOLO, "it never said anything else");
     ok(recorded("split", 3), "and the record, too");
+    ok(m.announced == 5, "rule_B7: the network is told where it is");
     m.here = REUNION_STILL;
     UNTIL(&m, m.f.last == PROTO_PRIM_STUCK);
     ok(m.f.last == PROTO_PRIM_STUCK &&

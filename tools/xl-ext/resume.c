@@ -13,6 +13,7 @@
 #include <xenguest.h>
 #include <xenstore.h>
 
+#include "announce.h"
 #include "log.h"
 #include "netbuf.h"
 #include "opts.h"
@@ -181,6 +182,16 @@ static int state_of(const struct hands *h, uint32_t domid, bool *suspended_r,
     return 0;
 }
 
+/* It says nothing by itself. That nobody finds it is no reason to stop it. */
+static void announce(const struct hands *h, uint32_t domid)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (announce_domain(h->ctx, domid, &e) < 0)
+        fprintf(stderr, "xl remus-stop: warning: %s; until the domain sends "
+                "something, others may not reach it\n", e.msg);
+}
+
 static int resume(const struct hands *h, uint32_t domid, const char *what,
                   struct xlc_error *err)
 {
@@ -202,6 +213,7 @@ static int resume(const struct hands *h, uint32_t domid, const char *what,
     if (paused && xc_domain_unpause(h->xch, domid) < 0)
         return xlc_error_set(err, -errno, "the hypervisor does not unpause "
                              "it: %s", strerror(errno));
+    announce(h, domid);
     return 0;
 }
 

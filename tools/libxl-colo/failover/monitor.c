@@ -19,6 +19,7 @@
 #include <libxl_utils.h>
 #include <xenctrl.h>
 
+#include "announce.h"
 #include "daemon.h"
 #include "log.h"
 #include "monitor.h"
@@ -228,6 +229,23 @@ static enum reunion_here look_here(void *opaque, uint32_t *domid_r)
     return REUNION_GONE;
 }
 
+/* reunion.h's announce(), with a libxl of its own: another thread's waits. */
+static void announce_here(void *opaque, uint32_t domid)
+{
+    const struct looker *l = opaque;
+    struct xlc_error e = XLC_ERROR_INIT;
+    libxl_ctx *ctx;
+
+    if (xlctx_new(&ctx, &e)) {
+        log_warn("%s: %s; it is not announced", l->r.name, e.msg);
+        return;
+    }
+    if (announce_domain(ctx, domid, &e) < 0)
+        log_warn("%s: %s; until it sends something, others may not reach it",
+                 l->r.name, e.msg);
+    libxl_ctx_free(ctx);
+}
+
 static void *reunion_thread(void *opaque)
 {
     struct looker *l = opaque;
@@ -245,6 +263,7 @@ static void stay(uint32_t domid, bool act, struct looker *l)
     bool looking;
 
     l->r.look = look_here;
+    l->r.announce = announce_here;
     l->r.opaque = l;
     memcpy(l->uuid, l->r.uuid_raw, sizeof(l->uuid));
     l->xch = xc_interface_open(log_xtl(), NULL, 0);

@@ -88,6 +88,8 @@ static void on_state(struct state *s, uint8_t there)
                   "destroy %s` here, then `xl unpause %s` there", r->name,
                   r->host, r->name, r->host, r->name, r->name);
         record(r, "split", 0);
+        /* The switches heard that copy last. */
+        if (s->here == REUNION_RUNS) r->announce(r->opaque, s->domid);
         break;
     case PROTO_SEC_OPEN:
         if (s->met)

@@ -41,7 +41,9 @@ enum reunion_here {
  * @generation, @acked: of it
  * @uuid, @uuid_raw, @name: the guest; @host: the other host, as it was named
  * @look: what runs here; @domid_r: as which domain. Called about once a
- *        second. @opaque: for it
+ *        second
+ * @announce: the other copy left the network: the ways lead to @domid here
+ * @opaque: for both
  */
 struct reunion {
     struct glink_peer peer;
@@ -51,6 +53,7 @@ struct reunion {
     uint8_t uuid_raw[16];
     char name[256], host[256];
     enum reunion_here (*look)(void *opaque, uint32_t *domid_r);
+    void (*announce)(void *opaque, uint32_t domid);
     void *opaque;
 };
 

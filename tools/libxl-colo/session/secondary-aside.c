@@ -17,6 +17,7 @@
 
 #include <libxl_utils.h>
 
+#include "announce.h"
 #include "bridge.h"
 #include "clock.h"
 #include "log.h"
@@ -145,6 +146,9 @@ static void rejoin(struct secondary *s, const libxl_dominfo *info)
         log_error("%s: its network: %s; trying again", s->rec.name, e.msg);
         return;
     }
+    if (announce_domain(s->ctx, info->domid, &e) < 0)
+        log_warn("%s: %s; until it sends something, others may not reach it",
+                 s->rec.name, e.msg);
     s->aside = 0;
     log_warn("%s: it was unpaused: it goes on here, with its network",
              s->rec.name);
