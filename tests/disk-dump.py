@@ -36,7 +36,7 @@ def in_disk(off, count):
 def hello(body, _):
     version, role, flags, guest, generation, epoch, size, res = struct.unpack(
         ">HHI16sQQQQ", body)
-    need(version == 1, f"version {version}")
+    need(version, "version 0")
     need(role <= 2, f"role {role}")
     need(flags & ~1 == 0, f"flags {flags:#x}")
     need(1 <= size <= DISK_MAX, f"size {size}")
@@ -45,7 +45,7 @@ def hello(body, _):
         need(generation, "generation 0")
     else:
         need(not (generation or epoch or flags), "an unknown image's history")
-    return (f"role={('unknown', 'primary', 'secondary')[role]} "
+    return (f"version={version} role={('unknown', 'primary', 'secondary')[role]} "
             f"consistent={flags & 1} uuid={uuid.UUID(bytes=guest)} "
             f"generation={generation} epoch={epoch} size={size}")
 
@@ -97,6 +97,20 @@ def error(body, _):
     return f"status={status} text={body[8:].decode('ascii', 'replace')!r}"
 
 
+def summing(body, off):
+    count, seed, value = struct.unpack(">QQ16s", body)
+    in_disk(off, count)
+    return f"off={off} octets={count} seed={seed:#x} sum={value.hex()}"
+
+
+def summed(body, off):
+    count, differs, res = struct.unpack(">QII", body)
+    in_disk(off, count)
+    need(differs <= 1, f"differs {differs}")
+    need(res == 0, "reserved octets")
+    return f"off={off} octets={count} differs={differs}"
+
+
 def nothing(_body, _off):
     return ""
 
@@ -109,9 +123,11 @@ TYPES = {
     4: ("ZERO", PRIMARY, 8, 8, True, True, zero),
     5: ("MARK", PRIMARY, 0, 0, True, False, nothing),
     6: ("SYNC_END", PRIMARY, 0, 0, True, False, nothing),
+    7: ("SUM", PRIMARY, 32, 32, True, True, summing),
     32: ("MARKS", SECONDARY, 16, MARKS_MAX, False, False, marks),
     33: ("MARKS_END", SECONDARY, 8, 8, False, False, marks_end),
     34: ("STATE", SECONDARY, 24, 24, False, False, state),
+    35: ("SUMMED", SECONDARY, 16, 16, False, True, summed),
     48: ("ERROR", PRIMARY | SECONDARY, 8, 8 + TEXT_MAX, False, False, error),
 }
 

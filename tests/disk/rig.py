@@ -30,12 +30,15 @@ TOP = os.environ.get("abs_top_builddir", ".")
 PLUGIN = os.environ.get("XLCOLO_PLUGIN") or os.path.join(
     TOP, "nbdkit-xlcolo-plugin.so")
 (STATUS, PROTECT, MARK, WAIT, WAIT_DURABLE, WAIT_SYNCED, STOP, RATE, FOLLOW,
- ACCEPT, DISCARD, TAKEOVER) = range(1, 13)
+ ACCEPT, DISCARD, TAKEOVER, SVM_OPEN, CHECKPOINT, SVM_CLOSE,
+ UNTAKE) = range(1, 17)
 SOLO, SYNCING, SYNCED, PROTECTED = range(4)
 IDLE, GREETING, FILLING, FOLLOWING = range(4)
+NO_SVM, SVM_SHUT, SVM_RUNS, SVM_MERGING = range(4)
 NUMBERS = ("role state mode generation size epoch held durable accepted "
            "lacking unsafe intents queued queue_limit copied waits wait_us losses "
-           "kept kept_limit journal connections failed").split()
+           "kept kept_limit journal connections failed forgotten compared svm overlay "
+           "overlay_limit").split()
 ANSWER = struct.Struct(f">IIII{len(NUMBERS)}Q")
 
 count = failed = 0

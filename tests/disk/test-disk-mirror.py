@@ -53,6 +53,21 @@ def epochs():
            "an epoch that is not whole can't be accepted")
 
 
+def trickle():
+    """A few small writes go out without a mark, if later than one at once."""
+    with Pair(SIZE).start() as pair:
+        h = pair.a.client()
+        pair.protect()
+        for n in range(4):
+            h.pwrite(bytes([n + 1]) * 512, n * 4096)
+            end = time.monotonic() + 30
+            while (pair.a.status()["queued"] or not
+                   pair.b.status()["kept"] > n * 512):
+                if time.monotonic() > end:
+                    break
+            ok(time.monotonic() < end, "a lone write reaches the peer")
+
+
 def failover():
     """All up to the state that runs, none after it; then back again."""
     with Pair(4 * SIZE, tidy_ms=20).start() as pair:
@@ -155,8 +170,10 @@ def resync():
         pair.a.start()
         pair.epoch += 1
         pair.protect()
-        same(pair.a.status()["copied"], 64 << 20,
-             "A6: without a bitmap everything is copied")
+        st = pair.a.status()
+        same((st["compared"], st["copied"]), (64 << 20, 0),
+             "A6: without a bitmap everything is compared, and nothing of an "
+             "even pair copied")
         # An orderly end leaves nothing to copy.
         pair.durable()
         pair.a.stop()
@@ -347,7 +364,7 @@ def hostile():
 
 def main():
     rig.need()
-    for part in (epochs, failover, resync, slow_peer, rate, broken_peer,
+    for part in (epochs, trickle, failover, resync, slow_peer, rate, broken_peer,
                  hostile):
         part()
     rig.done()

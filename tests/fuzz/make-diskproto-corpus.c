@@ -83,7 +83,10 @@ static void bad_files(void)
     save_bad("beyond", "write", 24, 0x80);
     save_bad("zero-empty", "zero", 37, 0);
     save_bad("zero-long", "zero", 32, 0x80);
-    save_bad("hello-version", "hello-primary", 33, 2);
+    save_bad("hello-version", "hello-primary", 33, 0);
+    save_bad("sum-empty", "sum", 37, 0);
+    save_bad("summed-neither", "summed", 43, 2);
+    save_bad("summed-reserved", "summed", 47, 1);
     save_bad("hello-role", "hello-primary", 35, 3);
     save_bad("hello-flags", "hello-primary", 39, 2);
     save_bad("hello-unknown-epoch", "hello-unknown", 71, 1);
@@ -114,10 +117,10 @@ int main(int argc, char **argv)
     folder = argv[1];
     for (unsigned int n = 0; diskproto_sample_get(n, &s); n++)
         save("good", s.name, s.octets, s.len);
-    STREAM("stream-primary", "hello-primary", "sync", "write", "zero",
-           "sync-end", "write", "mark");
+    STREAM("stream-primary", "hello-primary", "sync", "sum", "write", "zero",
+           "sync-end", "mark");
     STREAM("stream-secondary", "hello-secondary", "marks", "marks-end",
-           "state");
+           "summed", "summed-differs", "state");
     diskctl_put_ask(&ask, buf);
     save("ctl", "ask", buf, DISKCTL_ASK_LEN);
     save("ctl", "answer", buf, diskctl_put_answer(-1, "", &st, buf));

@@ -36,7 +36,7 @@ static void hello(struct diskproto_sample *s, const char *name, bool primary,
                   uint64_t epoch)
 {
     head(s, name, primary, 1, 56, 0, 0);
-    put(s, 1, 2);
+    put(s, 2, 2);
     put(s, role, 2);
     put(s, flags, 4);
     for (uint8_t i = 0; i < 16; i++) put(s, 0xa0 + i, 1);
@@ -77,6 +77,12 @@ static void from_primary(unsigned int n, struct diskproto_sample *s)
     case 5:
         head(s, "sync-end", true, 6, 0, 42, 0);
         break;
+    case 6:
+        head(s, "sum", true, 7, 32, 42, 0x40000);
+        put(s, 0x40000, 8);
+        put(s, 0x0123456789abcdef, 8);
+        for (uint8_t i = 0; i < 16; i++) put(s, 0x80 + i, 1);
+        break;
     default:
         head(s, "error-primary", true, 48, 8 + 4, 0, 0);
         put(s, 5, 4);
@@ -114,6 +120,17 @@ static void from_secondary(unsigned int n, struct diskproto_sample *s)
         put(s, 40, 8);
         put(s, 41, 8);
         break;
+    case 6:
+        head(s, "summed", false, 35, 16, 0, 0x40000);
+        put(s, 0x40000, 8);
+        put(s, 0, 8);
+        break;
+    case 7:
+        head(s, "summed-differs", false, 35, 16, 0, 0x40000);
+        put(s, 0x40000, 8);
+        put(s, 1, 4);
+        put(s, 0, 4);
+        break;
     default:
         head(s, "error-secondary", false, 48, 8, 0, 0);
         put(s, 28, 4);
@@ -123,7 +140,7 @@ static void from_secondary(unsigned int n, struct diskproto_sample *s)
 
 bool diskproto_sample_get(unsigned int n, struct diskproto_sample *s)
 {
-    if (n < 7) from_primary(n, s);
-    else if (n < 14) from_secondary(n - 7, s);
-    return n < 14;
+    if (n < 8) from_primary(n, s);
+    else if (n < 17) from_secondary(n - 8, s);
+    return n < 17;
 }

@@ -405,7 +405,7 @@ static void lose(struct life *l)
 
 static void live(struct life *l, const struct diskio *io)
 {
-    struct front_mirror m = { mirror_put, l };
+    struct front_mirror m = { .put = mirror_put, .ctx = l };
     struct bitmap_key key = { { 5 }, 3, SIZE };
     struct xlc_error err = XLC_ERROR_INIT;
     struct front *f = NULL;

@@ -37,6 +37,7 @@ struct world {
     uint8_t *copy;     /* what the second copy sees */
     uint64_t epoch;    /* the open one */
     bool colo;         /* the second copy runs */
+    uint64_t over;     /* from this epoch */
     const char *bad;
 };
 
@@ -156,6 +157,7 @@ static void accept(struct world *w, bool colo)
              "checkpoint");
         memcpy(w->copy, w->closed, SIZE);
         w->colo = true;
+        w->over = w->epoch - 1;
     } else {
         must(w, store_accept(w->s, w->epoch - 1, NULL), "accept");
     }
@@ -207,9 +209,9 @@ static void step(struct world *w)
         close_epoch(w);
         break;
     case 3:
+        /* A copy that is not told of a newer epoch is not one any more. */
+        if (w->colo && w->over != w->epoch - 1) w->colo = false;
         accept(w, false);
-        /* A copy that is not told of it is not one any more. */
-        w->colo = false;
         break;
     case 4:
     case 5:

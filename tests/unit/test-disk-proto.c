@@ -85,7 +85,13 @@ static void codec(void)
     bad("end of the disk", "write", 24, 0x80, "a WRITE that makes no sense");
     bad("empty", "zero", 32 + 5, 0, "a ZERO that makes no sense");
     bad("too long", "zero", 32, 0x80, "a ZERO that makes no sense");
-    bad("version", "hello-primary", 33, 2, "a HELLO that makes no sense");
+    bad("version", "hello-primary", 33, 0, "a HELLO that makes no sense");
+    bad("empty", "sum", 32 + 5, 0, "a SUM that makes no sense");
+    bad("epoch 0", "sum", 23, 0, "a SUM that makes no sense");
+    bad("empty", "summed", 32 + 5, 0, "a SUMMED that makes no sense");
+    bad("neither", "summed", 32 + 11, 2, "a SUMMED that makes no sense");
+    bad("reserved", "summed", 32 + 15, 1, "a SUMMED that makes no sense");
+    bad("epoch", "summed", 23, 1, "a SUMMED that makes no sense");
     bad("role", "hello-primary", 35, 3, "a HELLO that makes no sense");
     bad("flags", "hello-primary", 39, 2, "a HELLO that makes no sense");
     bad("unknown, yet of an epoch", "hello-unknown", 71, 1,
@@ -199,6 +205,41 @@ static void queue_bound(void)
     peerq_close(&q);
 }
 
+/* Memory of big items is used again, for what is about as big. */
+static void queue_spares(void)
+{
+    uint8_t *buf = malloc(DISKPROTO_DATA_MAX);
+    struct peerq_item *i, *old;
+    bool right = true;
+    struct peerq q;
+
+    memset(buf, 0xaa, DISKPROTO_DATA_MAX);
+    peerq_init(&q, 64 << 20);
+    peerq_open(&q, 1);
+    push(&q, 4096, 0);
+    old = peerq_pop(&q);
+    peerq_free(&q, old);
+    for (uint32_t len = DISKPROTO_DATA_MAX; len; len /= 3) {
+        ok(peerq_push(&q, peerq_make(buf, len, 7)) == 1, "%u octets", len);
+        old = peerq_pop(&q);
+        right = right && old->m.len == len && old->m.off == 7 &&
+                old->cost == len + PEERQ_OVERHEAD && old->room >= len &&
+                old->room / 2 <= len && !memcmp(old->m.data, buf, len);
+        peerq_free(&q, old);
+        memset(buf, (int)len, DISKPROTO_DATA_MAX);
+        i = peerq_make(buf, len, 8);
+        right = right && (len < PEERQ_BIG || i == old) && !i->m.epoch &&
+                i->m.off == 8 && !memcmp(i->m.data, buf, len);
+        peerq_drop(i);
+    }
+    ok(right && !q.cost, "nothing is left in it of what it was");
+    for (unsigned int n = 0; n < 2 * PEERQ_SPARE / DISKPROTO_DATA_MAX; n++)
+        push(&q, DISKPROTO_DATA_MAX, 0);
+    peerq_close(&q);
+    ok(!q.cost, "closing takes the spare memory too");
+    free(buf);
+}
+
 /* ---- Who may be synchronised (RULES A6, A7) ------------------------------ */
 
 static const struct {
@@ -270,7 +311,7 @@ static void questions(void)
     for (size_t n = 0; n < DISKCTL_ASK_LEN; n++)
         refused = refused && diskctl_get_ask(&got, buf, n) == -EPROTO;
     ok(refused, "cut at any octet it is none");
-    buf[5] = DISKCTL_TAKEOVER + 1;
+    buf[5] = DISKCTL_UNTAKE + 1;
     ok(diskctl_get_ask(&got, buf, DISKCTL_ASK_LEN) == -EPROTO,
        "an unknown one is refused");
     memset(&st, 0, sizeof(st));
@@ -295,6 +336,7 @@ int main(void)
     half_range();
     queue_order();
     queue_bound();
+    queue_spares();
     basis();
     questions();
     return done_testing();

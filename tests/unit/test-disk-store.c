@@ -124,6 +124,52 @@ static void test_views(void)
     done(s);
 }
 
+/* What waits for "durable" need not wait for the image. */
+static void test_halves(void)
+{
+    struct store *s = following();
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct store_status st;
+    size_t size;
+    uint8_t *b;
+    int rc;
+
+    put(s, 11, 4096, 512, 0x22, &err);
+    store_close_epoch(s, 11, &err);
+    store_accept(s, 11, &err);
+    ok(!store_journal(s, &err), "into the journal");
+    store_status(s, &st);
+    b = fake_disk_get(d, "/d/image", &size);
+    ok(st.durable == 11 && st.kept && b[4096] == 0x11 &&
+       reads(s, STORE_ACCEPTED, 4096, 512, 0x22),
+       "durable, and not in the image yet");
+    free(b);
+    ok(!store_apply(s, &err), "into the image");
+    store_status(s, &st);
+    b = fake_disk_get(d, "/d/image", &size);
+    ok(!st.kept && b[4096] == 0x22, "then it is there");
+    free(b);
+    put(s, 12, 4096, 512, 0x33, &err);
+    store_close_epoch(s, 12, &err);
+    store_accept(s, 12, &err);
+    store_journal(s, &err);
+    put(s, 13, 8192, 512, 0x44, &err);
+    store_close_epoch(s, 13, &err);
+    store_accept(s, 13, &err);
+    fake_disk_fault(d, 1, FAKE_CUT);
+    store_close(s, NULL);
+    fake_disk_reboot(d);
+    s = try_open(&rc, &err);
+    store_status(s, &st);
+    ok(!rc && st.durable == 12 && st.replayed &&
+       reads(s, STORE_ACCEPTED, 4096, 512, 0x33) &&
+       reads(s, STORE_ACCEPTED, 8192, 512, 0x11),
+       "power lost between both: the journal has it");
+    ok(!store_sync_begin(s, 3, &err) && !store_journal(s, &err) &&
+       !store_apply(s, &err), "who came too late for a sync does no harm");
+    done(s);
+}
+
 static void test_rules(void)
 {
     struct store *s = following();
@@ -425,6 +471,7 @@ static void test_journal(void)
 int main(void)
 {
     test_views();
+    test_halves();
     test_rules();
     test_bounds();
     test_promote();

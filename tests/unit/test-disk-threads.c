@@ -146,7 +146,7 @@ static void test_primary(void)
 {
     struct bitmap_key key = { { 1 }, 1, SIZE };
     struct peer peer = { .epoch = 1, .b = calloc(1, SIZE) };
-    struct front_mirror m = { peer_put, &peer };
+    struct front_mirror m = { .put = peer_put, .ctx = &peer };
     struct diskio_ops ops = *diskio_real.ops;
     struct diskio io = { &ops, NULL };
     int fd = new_image("primary", SIZE);

@@ -264,7 +264,8 @@ void bitmap_status(struct bitmap *b, struct bitmap_status *st)
                                   .durable = b->durable,
                                   .syncs = b->syncs,
                                   .grain = 1ull << b->shift,
-                                  .extent = bitmap_extent_size(b) };
+                                  .extent = bitmap_extent_size(b),
+                                  .forgotten = b->forgotten };
     for (uint32_t e = 0; e < b->extents; e++) {
         uint64_t sent = (b->fresh[e] | b->stale[e]) & ~b->lacking[e];
 

@@ -66,6 +66,7 @@ enum bitmap_what {
  * @syncs: how often the file was synced for an intent
  * @grain: octets
  * @extent: octets
+ * @forgotten: the file could not be written, and is gone
  */
 struct bitmap_status {
     uint64_t lacking;
@@ -76,6 +77,7 @@ struct bitmap_status {
     uint64_t syncs;
     uint64_t grain;
     uint64_t extent;
+    bool forgotten;
 };
 
 /**

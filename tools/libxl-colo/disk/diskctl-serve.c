@@ -109,7 +109,7 @@ static int ask_of(int sock, struct diskctl_ask *ask, int *fd)
 static bool waits(enum diskctl_op op)
 {
     return op == DISKCTL_WAIT || op == DISKCTL_WAIT_DURABLE ||
-           op == DISKCTL_WAIT_SYNCED;
+           op == DISKCTL_WAIT_SYNCED || op == DISKCTL_CHECKPOINT;
 }
 
 static int carry_out(struct diskctl_server *s, struct diskctl_ask ask,

@@ -17,7 +17,7 @@
 
 #define DISKCTL_MAGIC      0x584c4343u /* "XLCC" */
 #define DISKCTL_ASK_LEN    32u
-#define DISKCTL_NUMBERS    23u
+#define DISKCTL_NUMBERS    28u
 #define DISKCTL_ANSWER_LEN (16u + 8u * DISKCTL_NUMBERS)
 #define DISKCTL_TEXT_MAX   480u
 
@@ -34,7 +34,15 @@
  * @DISKCTL_FOLLOW: secondary: what the descriptor says
  * @DISKCTL_ACCEPT: secondary: epoch @a counts; its commit begins
  * @DISKCTL_DISCARD: secondary: end the stream, drop what was not accepted
- * @DISKCTL_TAKEOVER: secondary: be the primary of generation @a
+ * @DISKCTL_TAKEOVER: secondary: be the primary of generation @a; @b 1: also
+ *                    with what a copy wrote that a former process served
+ * @DISKCTL_SVM_OPEN: secondary: serve a copy of the guest (COLO), from the
+ *                    first checkpoint on
+ * @DISKCTL_CHECKPOINT: secondary, instead of ACCEPT: epoch @a counts, what the
+ *                      copy wrote is dropped. @b ms at most for the epoch
+ *                      below it to be durable
+ * @DISKCTL_SVM_CLOSE: secondary: no copy of the guest any more
+ * @DISKCTL_UNTAKE: take a TAKEOVER back, after which nobody wrote
  */
 enum diskctl_op {
     DISKCTL_STATUS = 1,
@@ -49,6 +57,10 @@ enum diskctl_op {
     DISKCTL_ACCEPT = 10,
     DISKCTL_DISCARD = 11,
     DISKCTL_TAKEOVER = 12,
+    DISKCTL_SVM_OPEN = 13,
+    DISKCTL_CHECKPOINT = 14,
+    DISKCTL_SVM_CLOSE = 15,
+    DISKCTL_UNTAKE = 16,
 };
 
 struct diskctl_ask {
@@ -58,6 +70,14 @@ struct diskctl_ask {
 };
 
 enum diskctl_role { DISKCTL_PLAIN, DISKCTL_PRIMARY, DISKCTL_SECONDARY };
+
+/* The second copy, of COLO. */
+enum diskctl_svm {
+    DISKCTL_SVM_NONE,
+    DISKCTL_SVM_CLOSED,  /* before the first checkpoint, or after an error */
+    DISKCTL_SVM_OVERLAY, /* it runs */
+    DISKCTL_SVM_MERGING, /* it took over: its overlay goes to the image */
+};
 
 /**
  * struct diskctl_status - numbers in the order of the wire, then a sentence
@@ -77,6 +97,11 @@ enum diskctl_role { DISKCTL_PLAIN, DISKCTL_PRIMARY, DISKCTL_SECONDARY };
  * @journal: octets in the journal
  * @connections: NBD connections that are served
  * @failed: a positive errno after an error that only a restart heals
+ * @forgotten: 1: the bitmap's file can't be written and is gone; after a crash
+ *             everything is compared
+ * @compared: octets that the last sync found to be there already
+ * @svm: enum diskctl_svm
+ * @overlay: @overlay_limit: octets of what the copy wrote
  * @why: why the peer was lost
  */
 struct diskctl_status {
@@ -103,6 +128,11 @@ struct diskctl_status {
     uint64_t journal;
     uint64_t connections;
     uint64_t failed;
+    uint64_t forgotten;
+    uint64_t compared;
+    uint64_t svm;
+    uint64_t overlay;
+    uint64_t overlay_limit;
     char why[DISKCTL_TEXT_MAX];
 };
 

@@ -17,6 +17,40 @@ static void fence_all(struct disknode *n)
     }
 }
 
+void disknode_fence(struct disknode *n)
+{
+    LOCK_SCOPE(&n->conns_lock);
+
+    fence_all(n);
+}
+
+/* Doors up to @end, which is not there for all. */
+static void open_doors(struct disknode *n, const struct disknode_conn *end)
+{
+    for (struct disknode_conn *c = n->conns; c != end; c = c->next)
+        pthread_mutex_unlock(&c->lock);
+}
+
+int disknode_stop_requests(struct disknode *n, struct xlc_error *err)
+{
+    pthread_mutex_lock(&n->conns_lock);
+    for (struct disknode_conn *c = n->conns; c; c = c->next) {
+        pthread_mutex_lock(&c->lock);
+        if (!c->busy) continue;
+        open_doors(n, c->next);
+        pthread_mutex_unlock(&n->conns_lock);
+        return xlc_error_set(err, -EBUSY, "a request of the guest's copy is "
+                             "in flight: close its device first");
+    }
+    return 0;
+}
+
+void disknode_go_on(struct disknode *n)
+{
+    open_doors(n, NULL);
+    pthread_mutex_unlock(&n->conns_lock);
+}
+
 int disknode_connect(struct disknode *n, struct disknode_conn **out,
                      struct xlc_error *err)
 {
@@ -87,16 +121,15 @@ int disknode_write(struct disknode_conn *c, const void *buf, uint32_t len,
 {
     int rc = enter(c, err);
 
-    return rc ? rc
-              : leave(c, front_write(c->node->front, buf, len, off, err));
+    if (rc) return rc;
+    __atomic_store_n(&c->node->wrote, true, __ATOMIC_RELEASE);
+    return leave(c, disknode_put(c->node, buf, len, off, err));
 }
 
 int disknode_zero(struct disknode_conn *c, uint32_t len, uint64_t off,
                   struct xlc_error *err)
 {
-    int rc = enter(c, err);
-
-    return rc ? rc : leave(c, front_zero(c->node->front, len, off, err));
+    return disknode_write(c, NULL, len, off, err);
 }
 
 int disknode_flush(struct disknode_conn *c, struct xlc_error *err)

@@ -25,6 +25,18 @@ struct disknode_conn {
 };
 
 /**
+ * struct disknode_grave - what a takeover was that was taken back
+ * @next: an older one
+ */
+struct disknode_grave {
+    struct disknode_grave *next;
+    struct front *front;
+    struct bitmap *bitmap;
+    struct mirror *mirror;
+    struct follow *follow;
+};
+
+/**
  * struct disknode - see disknode.h
  * @session: one session call at a time that changes role or protection;
  *           outermost; @id, @taken
@@ -37,6 +49,14 @@ struct disknode_conn {
  * @front: NULL before a takeover
  * @follow: a secondary's; stays, ended, after a takeover: it has the store
  * @tick: thread that clears intents
+ * @started: threads may be started
+ * @overlay: what COLO's copy writes; changed under @session and @state_lock
+ * @merger: thread that merges it after a takeover, if @merging
+ * @pieces: that were merged; under @state_lock, with @ticked
+ * @merge_failed: 0, or why the merge does not go on; under @state_lock
+ * @before: generation before the takeover
+ * @wrote: a guest wrote; atomic
+ * @graves: of takeovers that were taken back
  */
 struct disknode {
     pthread_mutex_t session;
@@ -61,6 +81,15 @@ struct disknode {
     pthread_t tick;
     bool ticking;
     bool ending;
+    bool started;
+    struct overlay *overlay;
+    pthread_t merger;
+    bool merging;
+    unsigned int pieces;
+    int merge_failed;
+    uint64_t before;
+    bool wrote;
+    struct disknode_grave *graves;
 };
 
 /* With @session held: from now on it is remembered what the peer lacks. */
@@ -70,5 +99,51 @@ int disknode_remember(struct disknode *n, struct bitmap *b,
 /* With @session held: what the peer made durable goes into the identity;
  * before the bitmap forgets it. */
 int disknode_note(struct disknode *n, struct xlc_error *err);
+
+int disknode_open_secondary(struct disknode *n, struct xlc_error *err);
+
+/* ---- disknode-conn.c ----------------------------------------------------- */
+
+/* All connections there are end; new ones may come. */
+void disknode_fence(struct disknode *n);
+
+/* No request is in flight, and none begins before disknode_go_on(). -EBUSY if
+ * one is. With it @conns_lock is held. */
+int disknode_stop_requests(struct disknode *n, struct xlc_error *err);
+void disknode_go_on(struct disknode *n);
+
+/* ---- disknode-take.c; with @session held --------------------------------- */
+
+/* @left: with what a copy left behind that a former process served. */
+int disknode_takeover(struct disknode *n, uint64_t generation, bool left,
+                      struct xlc_error *err);
+int disknode_untake(struct disknode *n, struct xlc_error *err);
+int disknode_bury(struct disknode *n, struct xlc_error *err);
+
+/* ---- disknode-svm.c; with @session held, but for put() and epoch() ------- */
+
+int disknode_svm_open(struct disknode *n, struct xlc_error *err);
+int disknode_checkpoint(struct disknode *n, uint64_t epoch,
+                        struct xlc_error *err);
+int disknode_svm_close(struct disknode *n, struct xlc_error *err);
+
+/* What the overlay lies over; 0: nothing. */
+uint64_t disknode_svm_epoch(struct disknode *n);
+
+/* Go on from an overlay that lies over the newest epoch, if there is one. */
+int disknode_left_overlay(struct disknode *n, struct xlc_error *err);
+
+/* A primary whose merge ended: the files may still be there. */
+void disknode_no_overlay(struct disknode *n);
+
+/* A primary whose identity says that an overlay has newer data. */
+int disknode_resume_merge(struct disknode *n, struct xlc_error *err);
+
+/* If there is something to merge. */
+int disknode_start_merge(struct disknode *n, struct xlc_error *err);
+
+/* A guest's write; without @buf zeroes. */
+int disknode_put(struct disknode *n, const void *buf, uint32_t len,
+                 uint64_t off, struct xlc_error *err);
 
 #endif

@@ -57,51 +57,6 @@ static int protect(struct disknode *n, uint64_t epoch, int fd,
                          err);
 }
 
-/* What the guest writes here from now on, the old primary lacks. */
-static int new_history(struct disknode *n, struct xlc_error *err)
-{
-    struct bitmap_key key = { .size = n->size };
-    struct bitmap *b;
-    int rc = identity_load(n->io, n->id_path, &n->id, err);
-
-    if (rc) return rc;
-    memcpy(key.uuid, n->o.uuid, sizeof(key.uuid));
-    key.generation = n->id.generation;
-    rc = bitmap_create(&b, n->io, n->bitmap_path, &key, false, err);
-    if (!rc) rc = disknode_remember(n, b, err);
-    if (!rc) n->taken = n->id.epoch;
-    return rc;
-}
-
-static int takeover(struct disknode *n, uint64_t generation,
-                    struct xlc_error *err)
-{
-    struct front *f = NULL;
-    struct store *s;
-    int rc;
-
-    if (n->primary) return no_secondary(err);
-    s = follow_end(n->follow, err);
-    if (!s) return -ENOENT;
-    if (!n->front) {
-        rc = front_open_store(&f, n->io, s, err);
-        if (rc) return rc;
-        n->front = f;
-    }
-    rc = front_mode(n->front) == FRONT_DIRECT
-             ? 0
-             : front_takeover(n->front, generation, err);
-    /* Before the guest is served: the bitmap is there before its writes. */
-    if (!rc && !n->mirror) rc = new_history(n, err);
-    if (rc) return rc;
-    pthread_mutex_lock(&n->state_lock);
-    n->primary = true;
-    pthread_mutex_unlock(&n->state_lock);
-    LOCK_SCOPE(&n->conns_lock);
-    n->served = true;
-    return 0;
-}
-
 static int wait_for(struct disknode *n, const struct diskctl_ask *ask,
                     struct xlc_error *err)
 {
@@ -132,6 +87,36 @@ static int primary_ask(struct mirror *m, const struct diskctl_ask *ask,
     return 0;
 }
 
+/* What changes the role or the protection. */
+static int one_at_a_time(struct disknode *n, struct follow *f,
+                         const struct diskctl_ask *ask, int fd,
+                         struct xlc_error *err)
+{
+    CLEANUP_FD int own = fd;
+    uint64_t below = disknode_svm_epoch(n);
+    int rc = 0;
+
+    /* What the overlay lies over must not be lost before it is dropped. */
+    if (ask->op == DISKCTL_CHECKPOINT && f && below)
+        rc = follow_wait(f, below, true, ask->b, err);
+    if (rc) return rc;
+    LOCK_SCOPE(&n->session);
+    switch (ask->op) {
+    case DISKCTL_TAKEOVER:
+        return disknode_takeover(n, ask->a, ask->b == 1, err);
+    case DISKCTL_SVM_OPEN:
+        return disknode_svm_open(n, err);
+    case DISKCTL_CHECKPOINT:
+        return disknode_checkpoint(n, ask->a, err);
+    case DISKCTL_SVM_CLOSE:
+        return disknode_svm_close(n, err);
+    case DISKCTL_UNTAKE:
+        return disknode_untake(n, err);
+    default:
+        return protect(n, ask->a, steal_fd(&own), err);
+    }
+}
+
 int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
                      int fd, struct xlc_error *err)
 {
@@ -160,21 +145,23 @@ int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
         return f ? follow_discard(f, err) : no_secondary(err);
     case DISKCTL_PROTECT:
     case DISKCTL_TAKEOVER:
+    case DISKCTL_SVM_OPEN:
+    case DISKCTL_CHECKPOINT:
+    case DISKCTL_SVM_CLOSE:
+    case DISKCTL_UNTAKE:
         break;
     }
-    LOCK_SCOPE(&n->session);
-    if (ask->op == DISKCTL_TAKEOVER) return takeover(n, ask->a, err);
-    return protect(n, ask->a, steal_fd(&own), err);
+    return one_at_a_time(n, f, ask, steal_fd(&own), err);
 }
 
 static void mirror_numbers(struct disknode *n, struct mirror *m,
-                           struct diskctl_status *st)
+                           struct bitmap *b, struct diskctl_status *st)
 {
     struct mirror_status ms;
     struct bitmap_status bs;
 
     mirror_status(m, &ms);
-    bitmap_status(n->bitmap, &bs);
+    bitmap_status(b, &bs);
     st->state = ms.state;
     st->epoch = ms.epoch;
     st->held = ms.held;
@@ -185,6 +172,8 @@ static void mirror_numbers(struct disknode *n, struct mirror *m,
     st->queued = ms.queued;
     st->queue_limit = n->o.mirror.limit;
     st->copied = ms.copied;
+    st->compared = ms.compared;
+    st->forgotten = bs.forgotten;
     st->waits = ms.waits;
     st->wait_us = ms.wait_us;
     st->losses = ms.losses;
@@ -212,10 +201,32 @@ static void follow_numbers(struct follow *f, struct diskctl_status *st)
     st->failed = (uint64_t)-fs.store.failed;
 }
 
+static void svm_numbers(struct disknode *n, struct follow *f,
+                        struct diskctl_status *st)
+{
+    static const enum diskctl_svm shown[] = {
+        [FRONT_CLOSED] = DISKCTL_SVM_CLOSED,
+        [FRONT_DIRECT] = DISKCTL_SVM_NONE,
+        [FRONT_OVERLAY] = DISKCTL_SVM_OVERLAY,
+        [FRONT_MERGING] = DISKCTL_SVM_MERGING,
+    };
+
+    LOCK_SCOPE(&n->state_lock);
+    if (!f) st->generation = n->id.generation;
+    if (!f && n->merge_failed) st->failed = (uint64_t)-n->merge_failed;
+    if (!n->overlay) return;
+    st->svm = shown[front_mode(n->front)];
+    if (n->id.flags & IDENTITY_MERGING) st->svm = DISKCTL_SVM_MERGING;
+    if (!st->svm) return; /* merged */
+    st->overlay = overlay_used(n->overlay);
+    st->overlay_limit = n->o.overlay;
+}
+
 void disknode_status(struct disknode *n, struct diskctl_status *st)
 {
     struct mirror *m;
     struct follow *f;
+    struct bitmap *b;
 
     memset(st, 0, sizeof(*st));
     parts(n, &m, &f);
@@ -223,11 +234,12 @@ void disknode_status(struct disknode *n, struct diskctl_status *st)
                : f       ? DISKCTL_SECONDARY
                          : DISKCTL_PRIMARY;
     st->size = n->size;
-    if (m) mirror_numbers(n, m, st);
-    if (f) follow_numbers(f, st);
     pthread_mutex_lock(&n->state_lock);
-    if (!f) st->generation = n->id.generation;
+    b = n->bitmap;
     pthread_mutex_unlock(&n->state_lock);
+    if (m && b) mirror_numbers(n, m, b, st);
+    if (f) follow_numbers(f, st);
+    svm_numbers(n, f, st);
     LOCK_SCOPE(&n->conns_lock);
     for (struct disknode_conn *c = n->conns; c; c = c->next)
         st->connections += !c->fenced;

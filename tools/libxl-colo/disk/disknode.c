@@ -52,18 +52,40 @@ static int primary_identity(struct disknode *n, struct xlc_error *err)
     if (!rc)
         rc = identity_belongs(&n->id, n->o.uuid, n->o.image, n->size, err);
     if (rc) return rc;
-    if (n->id.flags & IDENTITY_MERGING)
-        return xlc_error_set(err, -EOPNOTSUPP, "an overlay holds newer data "
-                             "than %s, and this program can't merge it",
-                             n->o.image);
     rc = identity_may_boot(&n->id, NULL, err);
-    if (!rc || !n->o.force) return rc;
-    /* A new history, so that whatever is newer elsewhere is not of it. */
-    xlc_error_clear(err);
+    if (rc && n->o.force) xlc_error_clear(err);
+    return rc && n->o.force ? 1 : rc;
+}
+
+/* A new history, so that whatever is newer elsewhere is not of it. */
+static int as_it_is(struct disknode *n, struct xlc_error *err)
+{
     n->id.role = IDENTITY_PRIMARY;
     n->id.flags = IDENTITY_CONSISTENT;
+    n->id.overlay_generation = n->id.overlay_epoch = 0;
     n->id.generation++;
     return identity_save(n->io, n->id_path, &n->id, false, err);
+}
+
+/* Serve a copy that nobody told to take over: with what its journal, and an
+ * overlay, have. If they can't be used, the image as it is: it was forced.
+ * Return: 1: as it is. */
+static int force_copy(struct disknode *n, struct xlc_error *err)
+{
+    uint64_t generation = n->id.generation + 1;
+    int rc;
+
+    if (n->id.role != IDENTITY_SECONDARY ||
+        !(n->id.flags & IDENTITY_CONSISTENT))
+        return 1;
+    rc = disknode_open_secondary(n, err);
+    if (rc) return rc;
+    if (follow_store(n->follow))
+        return disknode_takeover(n, generation, true, err);
+    rc = follow_close(n->follow, err);
+    n->follow = NULL;
+    if (!rc) n->fd = diskio_open(n->io, n->o.image, 0, err);
+    return rc ? rc : n->fd < 0 ? n->fd : 1;
 }
 
 static void bitmap_key_of(const struct disknode *n, struct bitmap_key *key)
@@ -76,7 +98,7 @@ static void bitmap_key_of(const struct disknode *n, struct bitmap_key *key)
 int disknode_remember(struct disknode *n, struct bitmap *b,
                       struct xlc_error *err)
 {
-    struct front_mirror fm = { .put = mirror_put };
+    struct front_mirror fm = { .put = mirror_put, .copy = mirror_copy };
     struct mirror *m;
     int rc = mirror_open(&m, &n->o.mirror, n->front, b, err);
 
@@ -117,13 +139,27 @@ static int open_primary(struct disknode *n, struct xlc_error *err)
 {
     int rc = n->o.dir ? primary_identity(n, err) : 0;
 
+    if (rc == 1) {
+        rc = force_copy(n, err);
+        if (!rc) return 0;
+        if (rc == 1) rc = as_it_is(n, err);
+    }
     if (!rc) rc = front_open_image(&n->front, n->io, n->fd, n->size, err);
+    /* Before the bitmap: it has to know what the overlay has. */
+    if (!rc && n->id.flags & IDENTITY_MERGING) {
+        struct xlc_error why = XLC_ERROR_INIT;
+
+        rc = disknode_resume_merge(n, &why);
+        if (rc == -ESTALE && n->o.force) rc = as_it_is(n, err);
+        else if (rc) xlc_error_set(err, rc, "%s", why.msg);
+    }
+    if (!rc && n->o.dir && !n->overlay) disknode_no_overlay(n);
     if (!rc && n->o.dir) rc = old_bitmap(n, err);
     n->primary = n->served = !rc;
     return rc;
 }
 
-static int open_secondary(struct disknode *n, struct xlc_error *err)
+int disknode_open_secondary(struct disknode *n, struct xlc_error *err)
 {
     struct store_opts so = {
         .io = n->io,
@@ -172,7 +208,7 @@ int disknode_open(struct disknode **out, const struct disknode_opts *o,
     n->fd = -1;
     rc = paths(n, err);
     if (!rc) rc = image_size(n, err);
-    if (!rc) rc = o->secondary ? open_secondary(n, err)
+    if (!rc) rc = o->secondary ? disknode_open_secondary(n, err)
                                : open_primary(n, err);
     if (rc) disknode_close(n, NULL);
     else *out = n;
@@ -224,6 +260,8 @@ int disknode_start(struct disknode *n, struct xlc_error *err)
 {
     int rc = n->follow ? follow_start(n->follow, err) : 0;
 
+    n->started = true;
+    if (!rc) rc = disknode_start_merge(n, err);
     if (rc || !n->o.dir) return rc;
     rc = pthread_create(&n->tick, NULL, tick, n);
     n->ticking = !rc;
@@ -237,6 +275,7 @@ static void stop_tick(struct disknode *n)
     pthread_cond_broadcast(&n->ticked);
     pthread_mutex_unlock(&n->state_lock);
     if (n->ticking) pthread_join(n->tick, NULL);
+    if (n->merging) pthread_join(n->merger, NULL);
 }
 
 int disknode_close(struct disknode *n, struct xlc_error *err)
@@ -257,7 +296,10 @@ int disknode_close(struct disknode *n, struct xlc_error *err)
         if (!rc) rc = more;
     }
     front_close(n->front);
+    overlay_close(n->overlay);
     more = follow_close(n->follow, err);
+    if (!rc) rc = more;
+    more = disknode_bury(n, err);
     if (!rc) rc = more;
     diskio_close(n->io, &n->fd);
     free(n->id_path);

@@ -6,7 +6,8 @@
  *   plain      an image, nothing else: no state, no protection
  *   primary    an image, its identity, and from the first protection on a
  *              bitmap and a mirror
- *   secondary  a follower; a takeover makes it a primary
+ *   secondary  a follower; with COLO it serves the guest's second copy from
+ *              an overlay; a takeover makes it a primary
  *
  * Connections (RULES A8): a new NBD connection is served only after the
  * requests of those before it have ended; what the server had read from them
@@ -37,6 +38,7 @@
  * @tidy_ms: how often intents are cleared
  * @mirror: see mirror.h
  * @memory: @spill: @journal: see store.h
+ * @overlay: see overlay.h
  */
 struct disknode_opts {
     const char *image;
@@ -51,6 +53,7 @@ struct disknode_opts {
     uint64_t memory;
     uint64_t spill;
     uint64_t journal;
+    uint64_t overlay;
 };
 
 #define DISKNODE_TIDY_MS 2000u

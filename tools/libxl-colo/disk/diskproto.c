@@ -29,10 +29,12 @@ static const struct kind {
     { DISKPROTO_ZERO, FROM_P, 1, 1, 8, 0, 0, "ZERO" },
     { DISKPROTO_MARK, FROM_P, 1, 0, 0, 0, 0, "MARK" },
     { DISKPROTO_SYNC_END, FROM_P, 1, 0, 0, 0, 0, "SYNC_END" },
+    { DISKPROTO_SUM, FROM_P, 1, 1, 32, 0, 0, "SUM" },
     { DISKPROTO_MARKS, FROM_S, 0, 0, 0, DISKPROTO_RANGE, DISKPROTO_MARKS_MAX,
       "MARKS" },
     { DISKPROTO_MARKS_END, FROM_S, 0, 0, 8, 0, 0, "MARKS_END" },
     { DISKPROTO_STATE, FROM_S, 0, 0, 24, 0, 0, "STATE" },
+    { DISKPROTO_SUMMED, FROM_S, 0, 1, 16, 0, 0, "SUMMED" },
     { DISKPROTO_ERROR, FROM_P | FROM_S, 0, 0, 8, 0, DISKPROTO_TEXT_MAX,
       "ERROR" },
 };
@@ -59,7 +61,7 @@ static bool range_ok(uint64_t off, uint64_t count)
 
 static bool hello_ok(const struct diskproto_hello *h)
 {
-    return h->version == DISKPROTO_VERSION && h->role <= 2 &&
+    return h->version && h->role <= 2 &&
            !(h->flags & ~DISKPROTO_CONSISTENT) && h->size &&
            h->size <= INT64_MAX && !h->_res &&
            (h->role ? h->generation != 0
@@ -93,6 +95,11 @@ static bool makes_sense(const struct diskproto_msg *m, const struct kind *k)
         return range_ok(m->off, m->len);
     case DISKPROTO_ZERO:
         return range_ok(m->off, m->u.count);
+    case DISKPROTO_SUM:
+        return range_ok(m->off, m->u.sum.count);
+    case DISKPROTO_SUMMED:
+        return range_ok(m->off, m->u.summed.count) &&
+               m->u.summed.differs <= 1 && !m->u.summed._res;
     case DISKPROTO_MARKS:
         return marks_ok(m->data, m->len);
     case DISKPROTO_STATE:
@@ -129,6 +136,16 @@ static void put_fixed(struct wcur *c, const struct diskproto_msg *m)
         break;
     case DISKPROTO_ZERO:
         wcur_u64(c, m->u.count);
+        break;
+    case DISKPROTO_SUM:
+        wcur_u64(c, m->u.sum.count);
+        wcur_u64(c, m->u.sum.seed);
+        wcur_bytes(c, m->u.sum.sum, sizeof(m->u.sum.sum));
+        break;
+    case DISKPROTO_SUMMED:
+        wcur_u64(c, m->u.summed.count);
+        wcur_u32(c, m->u.summed.differs);
+        wcur_zero(c, 4);
         break;
     case DISKPROTO_MARKS_END:
         wcur_u32(c, m->u.everything);
@@ -194,6 +211,16 @@ static void get_fixed(struct rcur *c, struct diskproto_msg *m)
         break;
     case DISKPROTO_ZERO:
         m->u.count = rcur_u64(c);
+        break;
+    case DISKPROTO_SUM:
+        m->u.sum.count = rcur_u64(c);
+        m->u.sum.seed = rcur_u64(c);
+        rcur_bytes(c, m->u.sum.sum, sizeof(m->u.sum.sum));
+        break;
+    case DISKPROTO_SUMMED:
+        m->u.summed.count = rcur_u64(c);
+        m->u.summed.differs = rcur_u32(c);
+        m->u.summed._res = rcur_u32(c);
         break;
     case DISKPROTO_MARKS_END:
         word = rcur_u32(c);

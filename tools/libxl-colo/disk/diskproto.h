@@ -20,7 +20,8 @@
 #include "error.h"
 
 #define DISKPROTO_MAGIC   0x584c4344u /* "XLCD" */
-#define DISKPROTO_VERSION 1u
+#define DISKPROTO_VERSION 2u
+#define DISKPROTO_WITH_SUMS 2u /* the first version with SUM, SUMMED */
 
 #define DISKPROTO_DATA_MAX  (1u << 20) /* octets of one WRITE */
 #define DISKPROTO_RANGE     16u
@@ -34,8 +35,9 @@
  * @_res: zero
  * @length: octets that follow
  * @_res2: zero
- * @epoch: not 0 in WRITE, ZERO, MARK and SYNC_END; 0 in the others
- * @off: first octet of the disk in WRITE and ZERO; 0 in the others
+ * @epoch: not 0 in WRITE, ZERO, SUM, MARK and SYNC_END; 0 in the others
+ * @off: first octet of the disk in WRITE, ZERO, SUM and SUMMED; 0 in the
+ *       others
  */
 struct diskproto_hdr_wire {
     uint32_t magic;
@@ -59,9 +61,11 @@ static_assert(offsetof(struct diskproto_hdr_wire, epoch) == 16, "epoch");
  * @DISKPROTO_ZERO: P: zeroes
  * @DISKPROTO_MARK: P: the epoch's writes are all sent
  * @DISKPROTO_SYNC_END: P: the same; and you have all of my image
+ * @DISKPROTO_SUM: P: a range's checksum; is it yours?
  * @DISKPROTO_MARKS: S, after HELLO: ranges that I wrote alone
  * @DISKPROTO_MARKS_END: S: that was all; or: I don't know
  * @DISKPROTO_STATE: S: what I have
+ * @DISKPROTO_SUMMED: S: to each SUM, in order: whether it differs
  * @DISKPROTO_ERROR: both, last: why I give up
  */
 enum diskproto_type {
@@ -71,9 +75,11 @@ enum diskproto_type {
     DISKPROTO_ZERO = 4,
     DISKPROTO_MARK = 5,
     DISKPROTO_SYNC_END = 6,
+    DISKPROTO_SUM = 7,
     DISKPROTO_MARKS = 32,
     DISKPROTO_MARKS_END = 33,
     DISKPROTO_STATE = 34,
+    DISKPROTO_SUMMED = 35,
     DISKPROTO_ERROR = 48,
 };
 
@@ -81,7 +87,7 @@ enum diskproto_type {
 
 /**
  * struct diskproto_hello - fixed part of HELLO
- * @version: DISKPROTO_VERSION
+ * @version: the newest that its end speaks, not 0; both speak the lower one
  * @role: enum identity_role; 0: nothing is known of the image
  * @flags: DISKPROTO_CONSISTENT
  * @uuid: the guest's
@@ -113,6 +119,32 @@ struct diskproto_state {
 } __attribute__((packed));
 static_assert(sizeof(struct diskproto_state) == 24, "STATE: 24 octets");
 
+/**
+ * struct diskproto_sum - fixed part of SUM
+ * @count: octets, not 0
+ * @seed: of the checksum; random, of this sync
+ * @sum: XXH3, 128 bits, of the range, in its canonical form
+ */
+struct diskproto_sum {
+    uint64_t count;
+    uint64_t seed;
+    uint8_t sum[16];
+} __attribute__((packed));
+static_assert(sizeof(struct diskproto_sum) == 32, "SUM: 32 octets");
+
+/**
+ * struct diskproto_summed - fixed part of SUMMED
+ * @count: octets, as in the SUM
+ * @differs: 1: send it; 0: S has the same
+ * @_res: zero
+ */
+struct diskproto_summed {
+    uint64_t count;
+    uint32_t differs;
+    uint32_t _res;
+} __attribute__((packed));
+static_assert(sizeof(struct diskproto_summed) == 16, "SUMMED: 16 octets");
+
 /* What is in front of the octets at @data, at most. */
 #define DISKPROTO_HEAD_MAX (DISKPROTO_HDR_LEN + 56u)
 #define DISKPROTO_MSG_MAX  (DISKPROTO_HEAD_MAX + DISKPROTO_DATA_MAX)
@@ -126,6 +158,8 @@ static_assert(sizeof(struct diskproto_state) == 24, "STATE: 24 octets");
  * @u.state: STATE
  * @u.generation: SYNC
  * @u.count: ZERO: octets, not 0
+ * @u.sum: SUM
+ * @u.summed: SUMMED
  * @u.everything: MARKS_END: compare all
  * @u.status: ERROR: a positive errno
  */
@@ -140,6 +174,8 @@ struct diskproto_msg {
         struct diskproto_state state;
         uint64_t generation;
         uint64_t count;
+        struct diskproto_sum sum;
+        struct diskproto_summed summed;
         bool everything;
         uint32_t status;
     } u;

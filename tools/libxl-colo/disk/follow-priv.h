@@ -22,6 +22,9 @@
  * @reading: @committing: threads to be joined; @ended: no stream any more;
  *           under @attaching
  * @begun: SYNC was there; the reader's
+ * @foreign: what is known of the image does not count: @force, and it is of
+ *           another guest or had another size
+ * @held_up: a copy of the guest runs from the image: no sync
  * @cut: the stream is to end
  * @ending: so is the committer
  * @accepted: there is something to commit
@@ -44,6 +47,8 @@ struct follow {
     bool reading;
     bool committing;
     bool ended;
+    bool foreign;
+    bool held_up;
     bool begun;
     bool cut;
     bool ending;

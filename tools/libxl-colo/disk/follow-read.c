@@ -16,8 +16,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <xxhash.h>
+
 #include "bitmap.h"
 #include "follow-priv.h"
+
+/* Read at a time for a checksum. */
+#define SUM_PIECE (256u << 10)
 
 /* Nobody who is slower than this with his first words is a primary. */
 #define GREET_MS 10000u
@@ -184,12 +189,21 @@ static int begin_sync(struct follow *f, uint64_t generation,
                       struct xlc_error *err)
 {
     struct store *s = NULL;
+    bool runs;
     int rc = 0;
 
+    pthread_mutex_lock(&f->lock);
+    runs = f->held_up;
+    pthread_mutex_unlock(&f->lock);
+    if (runs)
+        return xlc_error_set(err, -EBUSY, "a copy of the guest runs from %s: "
+                             "it has to end before the disk is synchronised",
+                             f->o.image);
     if (!f->store) {
         /* A copy whose journal was lost is older than its own identity. */
         rc = store_create(&f->o, generation,
-                          f->id.role == IDENTITY_SECONDARY, err);
+                          f->foreign || f->id.role == IDENTITY_SECONDARY,
+                          err);
         if (!rc) rc = store_open(&s, &f->o, err);
         if (!rc) rc = identity_load(f->o.io, f->id_path, &f->id, err);
     }
@@ -218,6 +232,58 @@ static int mark(struct follow *f, const struct diskproto_msg *m,
     return 0;
 }
 
+static int sum_range(struct follow *f, XXH3_state_t *x, uint64_t off,
+                     uint64_t count, struct xlc_error *err)
+{
+    CLEANUP_FREE uint8_t *buf = malloc(SUM_PIECE);
+    int rc = buf ? 0 : xlc_error_set(err, -ENOMEM, "no memory");
+
+    while (!rc && count) {
+        size_t n = count < SUM_PIECE ? (size_t)count : SUM_PIECE;
+
+        rc = store_read(f->store, STORE_ACCEPTED, buf, n, off, err);
+        if (!rc) XXH3_128bits_update(x, buf, n);
+        off += n;
+        count -= n;
+        LOCK_SCOPE(&f->lock);
+        if (f->cut) rc = xlc_error_set(err, -ENOTCONN, "ended here");
+    }
+    return rc;
+}
+
+/* Is our range what the primary says? While it is a sync's target only: the
+ * writes before this message are in the image then. */
+static int compare(struct follow *f, const struct diskproto_msg *m,
+                   struct xlc_error *err)
+{
+    struct diskproto_msg answer = { .type = DISKPROTO_SUMMED, .off = m->off };
+    XXH3_state_t *x = XXH3_createState();
+    XXH128_canonical_t c;
+    bool syncing;
+    int rc;
+
+    pthread_mutex_lock(&f->lock);
+    syncing = f->st.state == FOLLOW_SYNCING;
+    pthread_mutex_unlock(&f->lock);
+    if (!syncing)
+        rc = xlc_error_set(err, -EPROTO, "SUM out of turn");
+    else
+        rc = x ? 0 : xlc_error_set(err, -ENOMEM, "no memory");
+    if (!rc) {
+        XXH3_128bits_reset_withSeed(x, m->u.sum.seed);
+        rc = sum_range(f, x, m->off, m->u.sum.count, err);
+    }
+    if (!rc) {
+        XXH128_canonicalFromHash(&c, XXH3_128bits_digest(x));
+        answer.u.summed.count = m->u.sum.count;
+        answer.u.summed.differs = memcmp(c.digest, m->u.sum.sum,
+                                         sizeof(m->u.sum.sum)) != 0;
+        say(f, &answer);
+    }
+    XXH3_freeState(x);
+    return rc;
+}
+
 static int once(struct follow *f, const struct diskproto_msg *m,
                 struct xlc_error *err)
 {
@@ -231,6 +297,8 @@ static int once(struct follow *f, const struct diskproto_msg *m,
         return store_write(f->store, m->epoch, m->data, m->len, m->off, err);
     case DISKPROTO_ZERO:
         return store_zero(f->store, m->epoch, m->off, m->u.count, err);
+    case DISKPROTO_SUM:
+        return compare(f, m, err);
     case DISKPROTO_MARK:
     case DISKPROTO_SYNC_END:
         return mark(f, m, err);

@@ -54,7 +54,16 @@ static int look(struct follow *f, struct xlc_error *err)
         return 0;
     }
     if (!rc)
-        rc = identity_belongs(&f->id, f->o.uuid, f->o.image, f->size, err);
+        rc = identity_belongs(&f->id, f->o.uuid, f->o.image, f->size, &why);
+    if (rc == -EPERM && f->force) {
+        snprintf(f->st.why, sizeof(f->st.why), "%s", why.msg);
+        memset(&f->id, 0, sizeof(f->id));
+        f->foreign = true;
+        return 0;
+    }
+    if (rc == -EPERM)
+        return xlc_error_set(err, rc, "%s (it is overwritten only with "
+                             "--force-sync)", why.msg);
     if (rc || f->id.role == IDENTITY_PRIMARY) return rc;
     rc = store_open(&f->store, &f->o, &why);
     if (rc == -EUCLEAN) {
@@ -105,11 +114,17 @@ static bool commit_once(struct follow *f)
 {
     struct xlc_error err = XLC_ERROR_INIT;
     struct store_status st;
-    int rc = store_commit(f->store, &err);
+    int rc = store_journal(f->store, &err);
 
+    /* Whoever waits for this need not wait for the image. */
     if (!rc) {
         follow_say_state(f);
-    } else {
+        pthread_mutex_lock(&f->lock);
+        pthread_cond_broadcast(&f->changed);
+        pthread_mutex_unlock(&f->lock);
+        rc = store_apply(f->store, &err);
+    }
+    if (rc) {
         store_status(f->store, &st);
         follow_fail(f, rc, "committing: %s", err.msg);
         if (st.failed) return false;
@@ -181,13 +196,16 @@ int follow_attach(struct follow *f, int fd, struct xlc_error *err)
     if (f->ended)
         return xlc_error_set(err, -EPERM, "the disk is no copy any more");
     end_stream(f, "another stream came");
+    /* First, so that what is dropped can't be accepted any more. */
+    pthread_mutex_lock(&f->lock);
+    f->st.held = 0;
+    pthread_mutex_unlock(&f->lock);
     if (f->store) store_discard(f->store);
     pthread_mutex_lock(&f->lock);
     f->cut = f->begun = false;
     f->st.why[0] = '\0';
     f->st.state = FOLLOW_GREETING;
     f->fd = steal_fd(&own);
-    f->st.held = 0;
     pthread_mutex_unlock(&f->lock);
     rc = pthread_create(&f->reader, NULL, follow_reader, f);
     f->reading = !rc;
@@ -203,9 +221,10 @@ int follow_discard(struct follow *f, struct xlc_error *err)
     end_stream(f, "the session dropped what was not accepted");
     if (!f->store)
         return xlc_error_set(err, -ENOENT, "there is no copy of the disk");
-    store_discard(f->store);
-    LOCK_SCOPE(&f->lock);
+    pthread_mutex_lock(&f->lock);
     f->st.held = 0;
+    pthread_mutex_unlock(&f->lock);
+    store_discard(f->store);
     return 0;
 }
 
@@ -255,6 +274,7 @@ int follow_wait(struct follow *f, uint64_t epoch, bool durable,
 {
     uint64_t end = clock_us() + timeout_ms * 1000u;
     struct timespec ts = until(end);
+    struct store_status st;
 
     LOCK_SCOPE(&f->lock);
     while (!reached(f, epoch, durable)) {
@@ -262,33 +282,81 @@ int follow_wait(struct follow *f, uint64_t epoch, bool durable,
             return xlc_error_set(err, -ENOTCONN, "no stream comes to the "
                                  "disk%s%s", f->st.why[0] ? ": " : "",
                                  f->st.why);
+        if (durable && f->store) {
+            store_status(f->store, &st);
+            if (st.failed)
+                return xlc_error_set(err, st.failed, "%s: what it holds is "
+                                     "unknown after an error", f->o.image);
+        }
         if (clock_us() >= end)
-            return xlc_error_set(err, -ETIMEDOUT, "the epoch is not all "
-                                 "there yet");
+            return xlc_error_set(err, -ETIMEDOUT, durable
+                                 ? "the epoch is not durable yet"
+                                 : "the epoch is not all there yet");
         pthread_cond_timedwait(&f->changed, &f->lock, &ts);
     }
+    return 0;
+}
+
+/* With @lock held. Return: 1: it was before; 0: it may be now. */
+static int may_accept(struct follow *f, uint64_t epoch, struct xlc_error *err)
+{
+    struct store_status st;
+
+    if (!f->store || f->ending)
+        return xlc_error_set(err, -ENOENT, "there is no copy of the disk");
+    store_status(f->store, &st);
+    if (epoch <= st.accepted) return 1;
+    /* What was closed and dropped again can't count. */
+    if (epoch > f->st.held)
+        return xlc_error_set(err, -EINVAL, "epoch %" PRIu64 " is not all "
+                             "here", epoch);
     return 0;
 }
 
 int follow_accept(struct follow *f, uint64_t epoch, struct xlc_error *err)
 {
     LOCK_SCOPE(&f->lock);
-    struct store_status st;
-    int rc;
+    int rc = may_accept(f, epoch, err);
 
-    if (!f->store || f->ending)
-        return xlc_error_set(err, -ENOENT, "there is no copy of the disk");
-    store_status(f->store, &st);
-    if (epoch <= st.accepted) return 0;
-    /* What was closed and dropped again can't count. */
-    if (epoch > f->st.held)
-        return xlc_error_set(err, -EINVAL, "epoch %" PRIu64 " is not all "
-                             "here", epoch);
+    if (rc) return rc < 0 ? rc : 0;
     rc = store_accept(f->store, epoch, err);
     if (rc) return rc;
     f->accepted = true;
     pthread_cond_broadcast(&f->changed);
     return 0;
+}
+
+int follow_accept_by(struct follow *f, uint64_t epoch,
+                     int (*how)(void *ctx, uint64_t epoch,
+                                struct xlc_error *err),
+                     void *ctx, struct xlc_error *err)
+{
+    LOCK_SCOPE(&f->attaching);
+    int rc;
+
+    pthread_mutex_lock(&f->lock);
+    rc = may_accept(f, epoch, err);
+    pthread_mutex_unlock(&f->lock);
+    if (rc >= 0) rc = how(ctx, epoch, err);
+    /* Even if the rest failed, the epoch may count. */
+    LOCK_SCOPE(&f->lock);
+    f->accepted = true;
+    pthread_cond_broadcast(&f->changed);
+    return rc;
+}
+
+void follow_hold_up(struct follow *f, bool runs)
+{
+    LOCK_SCOPE(&f->lock);
+
+    f->held_up = runs;
+}
+
+struct store *follow_store(struct follow *f)
+{
+    LOCK_SCOPE(&f->lock);
+
+    return f->store;
 }
 
 void follow_status(struct follow *f, struct follow_status *st)

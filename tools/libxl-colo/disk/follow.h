@@ -72,6 +72,23 @@ int follow_wait(struct follow *f, uint64_t epoch, bool durable,
 /* The session decided: this epoch counts. Its commit begins. */
 int follow_accept(struct follow *f, uint64_t epoch, struct xlc_error *err);
 
+/**
+ * follow_accept_by() - the same, by @how, which calls store_accept() itself
+ *
+ * No stream begins or ends, and nothing is dropped, meanwhile.
+ */
+int follow_accept_by(struct follow *f, uint64_t epoch,
+                     int (*how)(void *ctx, uint64_t epoch,
+                                struct xlc_error *err),
+                     void *ctx, struct xlc_error *err);
+
+/* A copy of the guest runs from the image, or no longer: then no sync may
+ * begin. */
+void follow_hold_up(struct follow *f, bool runs);
+
+/* The store, still ours; NULL: there is none yet. It stays. */
+struct store *follow_store(struct follow *f);
+
 /* End the stream; drop what was not accepted. */
 int follow_discard(struct follow *f, struct xlc_error *err);
 

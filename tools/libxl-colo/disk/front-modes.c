@@ -115,7 +115,7 @@ int front_protect(struct front *f, struct bitmap *b,
     }
     if (!rc) {
         f->bitmap = b;
-        f->mirror = m ? *m : (struct front_mirror){ NULL, NULL };
+        f->mirror = m ? *m : (struct front_mirror){ .put = NULL };
     }
     rangelock_drop(&f->ranges, &h);
     return rc;
@@ -164,6 +164,34 @@ int front_checkpoint(struct front *f, struct overlay *o, uint64_t epoch,
     rc = checkpoint_held(f, o, epoch, err);
     rangelock_drop(&f->ranges, &h);
     return rc;
+}
+
+int front_keep_overlay(struct front *f, struct overlay *o,
+                       struct xlc_error *err)
+{
+    struct rangelock_hold h;
+
+    if (!f->store || front_mode(f) != FRONT_CLOSED)
+        return xlc_error_set(err, -EPERM, "only a copy of which no guest runs "
+                             "can go on from an overlay");
+    rangelock_take(&f->ranges, &h, 0, RANGELOCK_ALL);
+    f->overlay = o;
+    set_mode(f, FRONT_OVERLAY);
+    rangelock_drop(&f->ranges, &h);
+    return 0;
+}
+
+int front_shut(struct front *f, struct xlc_error *err)
+{
+    struct rangelock_hold h;
+
+    if (front_mode(f) != FRONT_CLOSED && front_mode(f) != FRONT_OVERLAY)
+        return xlc_error_set(err, -EPERM, "this disk is no copy");
+    rangelock_take(&f->ranges, &h, 0, RANGELOCK_ALL);
+    set_mode(f, FRONT_CLOSED);
+    f->overlay = NULL;
+    rangelock_drop(&f->ranges, &h);
+    return 0;
 }
 
 static int takeover_held(struct front *f, uint64_t generation,

@@ -177,7 +177,9 @@ int front_copy(struct front *f, void *buf, size_t len, uint64_t off,
     if (!rc) rc = bitmap_begin(f->bitmap, &h, off, len, err);
     if (!rc) {
         rc = front_read(f, buf, len, off, err);
-        if (!rc) epoch = f->mirror.put(f->mirror.ctx, buf, len, off);
+        if (!rc)
+            epoch = (f->mirror.copy ? f->mirror.copy : f->mirror.put)(
+                f->mirror.ctx, buf, len, off);
         bitmap_end(f->bitmap, &h, epoch, BITMAP_COPIED);
         if (!rc && !epoch)
             rc = xlc_error_set(err, -ENOTCONN, "the mirror is gone");

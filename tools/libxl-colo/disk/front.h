@@ -36,10 +36,12 @@ enum front_mode {
  *       its epoch, or 0 if the peer does not get it. May wait for room, but
  *       not for long (RULES A8); it is called with the range held.
  * @ctx: first parameter
+ * @copy: the same, of a range that front_copy() read; NULL: @put
  */
 struct front_mirror {
     uint64_t (*put)(void *ctx, const void *buf, uint64_t len, uint64_t off);
     void *ctx;
+    uint64_t (*copy)(void *ctx, const void *buf, uint64_t len, uint64_t off);
 };
 
 struct front;
@@ -113,6 +115,18 @@ int front_copy(struct front *f, void *buf, size_t len, uint64_t off,
  */
 int front_checkpoint(struct front *f, struct overlay *o, uint64_t epoch,
                      struct xlc_error *err);
+
+/**
+ * front_keep_overlay() - what a copy left behind that a former process served
+ * @o: from overlay_open(), over the store's newest epoch
+ *
+ * The front is OVERLAY; front_takeover() comes next.
+ */
+int front_keep_overlay(struct front *f, struct overlay *o,
+                       struct xlc_error *err);
+
+/* No copy runs here any more: CLOSED. None of its requests is in flight. */
+int front_shut(struct front *f, struct xlc_error *err);
 
 /**
  * front_takeover() - the guest on this host is the guest from now on

@@ -118,22 +118,36 @@ int grouplog_begin(struct grouplog *l, uint64_t epoch, uint64_t data,
     return XXH3_64bits_reset(l->w.hash) == XXH_OK ? 0 : -EINVAL;
 }
 
-static int write_gathered(struct grouplog *l)
+/* What is no shorter than this is written from where it is. */
+#define DIRECT (64u << 10)
+
+static int write_next(struct grouplog *l, const uint8_t *p, size_t len)
 {
     int rc;
 
-    if (!l->w.gathered) return 0;
-    XXH3_64bits_update(l->w.hash, l->gather, l->w.gathered);
-    rc = diskio_write(l->io, l->fd, l->gather, l->w.gathered, l->w.at);
-    l->w.at += l->w.gathered;
-    l->w.gathered = 0;
+    XXH3_64bits_update(l->w.hash, p, len);
+    rc = diskio_write(l->io, l->fd, p, len, l->w.at);
+    l->w.at += len;
     return rc;
+}
+
+static int write_gathered(struct grouplog *l)
+{
+    size_t n = l->w.gathered;
+
+    l->w.gathered = 0;
+    return n ? write_next(l, l->gather, n) : 0;
 }
 
 int grouplog_put(struct grouplog *l, const void *buf, size_t len)
 {
     const uint8_t *p = buf;
 
+    if (len >= DIRECT) {
+        int rc = write_gathered(l);
+
+        return rc ? rc : write_next(l, p, len);
+    }
     while (len) {
         size_t n = GROUPLOG_GATHER - l->w.gathered;
         int rc = 0;

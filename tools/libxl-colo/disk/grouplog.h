@@ -24,7 +24,7 @@
 #define GROUPLOG_HEADER 88u
 #define GROUPLOG_GROUP  72u
 #define GROUPLOG_ENTRY  24u
-#define GROUPLOG_GATHER (1u << 20)
+#define GROUPLOG_GATHER (128u << 10)
 
 enum grouplog_kind {
     GROUPLOG_JOURNAL = 1, /* a group is an accepted epoch */

@@ -8,8 +8,9 @@
 #include "cleanup.h"
 #include "layer.h"
 
-/* Memory that is kept for the next epoch instead of given back. */
-#define SPARES_MAX 64u
+/* Memory that is kept for the next epoch instead of given back, of what the
+ * pool may have: fresh memory would come, zeroed, page by page. */
+#define SPARES_PART 2u
 
 void layer_pool_init(struct layer_pool *pool, const struct diskio *io,
                      const char *dir, uint64_t memory_limit,
@@ -70,7 +71,7 @@ static void chunk_give(struct layer_pool *pool, uint8_t *chunk)
 
     if (!chunk) return;
     pool->memory -= LAYER_CHUNK;
-    if (pool->spares >= SPARES_MAX) {
+    if (pool->spares >= pool->memory_limit / LAYER_CHUNK / SPARES_PART) {
         free(chunk);
         return;
     }

@@ -23,6 +23,13 @@
  * @fd: the connection; stays open until the threads were joined
  * @threads: running: sender, reader, copier
  * @attaching: one at a time
+ * @hurry: the queue has something that must not wait for more
+ * @sleeps: the sender waits, and nobody has woken it yet
+ * @guess: no sync has ended since what lacks was more than was known to
+ *         differ (a start, another peer, its marks); under @lock
+ * @summing: the copier asks with a SUM first; its own once it runs
+ * @seed: of the checksums; constant of a stream
+ * @sums: SUM that were not answered; under @lock
  * @st: what is shown
  */
 struct mirror {
@@ -38,6 +45,12 @@ struct mirror {
     pthread_t thread[3];
     unsigned int threads;
     pthread_mutex_t attaching;
+    bool hurry;
+    bool sleeps;
+    bool guess;
+    bool summing;
+    uint64_t seed;
+    uint64_t sums;
     struct mirror_status st;
 };
 
@@ -50,6 +63,12 @@ static inline void mirror_set(struct mirror *m, enum mirror_state state)
 /* With @lock held: solo from now on; the threads end. */
 void mirror_lose(struct mirror *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* A chain into the queue; see mirror_put(). NULL: there was no memory. */
+uint64_t mirror_push(struct mirror *m, struct peerq_item *chain);
+
+/* With @lock held: the answer to a SUM. */
+void mirror_summed(struct mirror *m, const struct diskproto_msg *msg);
 
 /* The handshake; see mirror_attach(). */
 int mirror_greet(struct mirror *m, int fd, const struct identity *mine,

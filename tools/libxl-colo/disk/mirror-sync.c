@@ -3,15 +3,24 @@
  * mirror-sync.c - The primary's end: who the peer is, and what it lacks
  *
  * RULES A6: what is copied is what our bitmap names, and what the peer's own
- * bitmap names if it ran the guest before us. Where either is not known to
- * speak of this pair, everything is copied.
+ * bitmap names if it ran the guest before us; everything, where either is not
+ * known to speak of this pair.
+ *
+ * Where what lacks is only a guess (all of it, extents with an intent), it is
+ * compared: the first round puts checksums into the queue in the place of
+ * data. The peer compares each when it comes to it, so with all writes before
+ * it; what differs lacks again, and goes as data in a later round. Zeroes go
+ * as such, so that what is sparse stays sparse.
  */
 #include <config.h>
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+
+#include <xxhash.h>
 
 #include "clock.h"
 #include "mirror-priv.h"
@@ -69,6 +78,7 @@ static int one_mark(struct mirror *m, const struct diskproto_msg *msg,
 
     switch (msg->type) {
     case DISKPROTO_MARKS:
+        m->guess = true;
         for (uint32_t at = 0; at < msg->len; at += DISKPROTO_RANGE) {
             uint64_t off, len;
 
@@ -93,6 +103,7 @@ static int hear(struct mirror *m, struct stream *s,
                 struct xlc_error *err)
 {
     struct diskproto_msg msg;
+    uint16_t version;
     bool trust;
     int rc = stream_next(s, &msg, err);
 
@@ -104,12 +115,19 @@ static int hear(struct mirror *m, struct stream *s,
     rc = mirror_basis(mine, taken, &msg.u.hello, err);
     if (rc < 0) return rc;
     trust = rc;
+    version = msg.u.hello.version;
     do {
         rc = stream_next(s, &msg, err);
         if (!rc) rc = one_mark(m, &msg, &trust, err);
     } while (!rc);
     if (rc < 0) return rc;
     if (!trust) bitmap_add_all(m->bitmap);
+    if (!trust) m->guess = true;
+    m->summing = m->guess && version >= DISKPROTO_WITH_SUMS;
+    /* A guest that knew it could write what is taken for something else. */
+    if (m->summing && getrandom(&m->seed, sizeof(m->seed), 0) !=
+                          (ssize_t)sizeof(m->seed))
+        return xlc_error_set(err, -EIO, "no random numbers");
     return bitmap_flush(m->bitmap, err);
 }
 
@@ -160,6 +178,49 @@ static bool pace(struct mirror *m, uint64_t *due, uint64_t len)
     return true;
 }
 
+/* Compare with itself, one octet on: libc does that fast. */
+static bool all_zero(const uint8_t *p, uint64_t len)
+{
+    return !p[0] && !memcmp(p, p + 1, (size_t)len - 1);
+}
+
+static struct peerq_item *sum_of(const struct mirror *m, const void *buf,
+                                 uint64_t len, uint64_t off)
+{
+    struct diskproto_sum sum = { .count = len, .seed = m->seed };
+    XXH128_canonical_t c;
+
+    XXH128_canonicalFromHash(&c, XXH3_128bits_withSeed(buf, (size_t)len,
+                                                       m->seed));
+    static_assert(sizeof(sum.sum) == sizeof(c.digest), "128 bits");
+    memcpy(sum.sum, c.digest, sizeof(sum.sum));
+    return peerq_make_sum(&sum, off);
+}
+
+uint64_t mirror_copy(void *ctx, const void *buf, uint64_t len, uint64_t off)
+{
+    struct mirror *m = ctx;
+
+    return mirror_push(m, m->summing ? sum_of(m, buf, len, off)
+                                     : peerq_make(all_zero(buf, len) ? NULL
+                                                                     : buf,
+                                                  len, off));
+}
+
+void mirror_summed(struct mirror *m, const struct diskproto_msg *msg)
+{
+    if (!m->sums) {
+        mirror_lose(m, "the peer compared what it was not asked to");
+        return;
+    }
+    m->sums--;
+    if (msg->u.summed.differs)
+        bitmap_add(m->bitmap, msg->off, msg->u.summed.count);
+    else
+        m->st.compared += msg->u.summed.count;
+    if (!m->sums) pthread_cond_broadcast(&m->changed);
+}
+
 /* All that is lacking, once. Return: whether to go on. */
 static bool copy_round(struct mirror *m, uint8_t *buf, size_t piece,
                        uint64_t *due)
@@ -182,9 +243,10 @@ static bool copy_round(struct mirror *m, uint8_t *buf, size_t piece,
             mirror_lose(m, "copying the disk: %s", err.msg);
             return false;
         }
-        m->st.copied += n;
+        if (!m->summing) m->st.copied += n;
         len = n;
     }
+    m->summing = false;
     return true;
 }
 
@@ -204,14 +266,14 @@ void *mirror_copier(void *arg)
     front_drain(m->front);
     while (buf && copy_round(m, buf, piece, &due)) {
         uint64_t off = 0, len, at;
-        bool left = bitmap_next(m->bitmap, &off, &len);
         struct timespec ts;
 
         LOCK_SCOPE(&m->lock);
         if (m->st.state == MIRROR_SOLO) break;
-        if (left) continue;
-        if (m->st.state == MIRROR_SYNCING) {
+        if (bitmap_next(m->bitmap, &off, &len)) continue;
+        if (m->st.state == MIRROR_SYNCING && !m->sums) {
             mirror_set(m, MIRROR_SYNCED);
+            m->guess = false;
             pthread_cond_broadcast(&m->changed);
         }
         /* A failed local write leaves something lacking again. */

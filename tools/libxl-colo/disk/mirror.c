@@ -21,7 +21,15 @@
 #include "mirror-priv.h"
 
 /* Messages that one system call sends. */
-#define BATCH 32u
+#define BATCH 128u
+
+/* How long a broken stream is read on. */
+#define LAST_WORDS_US 500000u
+
+/* A few small writes wait this long for more, so that the peer and our sender
+ * are not woken for each. A mark goes at once, and with it all before it. */
+#define LINGER_US     1000u
+#define LINGER_OCTETS (256u << 10)
 
 static void cond_init(pthread_cond_t *c)
 {
@@ -48,6 +56,7 @@ int mirror_open(struct mirror **out, const struct mirror_opts *o,
     m->front = f;
     m->bitmap = b;
     m->fd = -1;
+    m->guess = true;
     peerq_init(&m->q, o->limit);
     *out = m;
     return 0;
@@ -116,20 +125,34 @@ static uint64_t push_or_wait(struct mirror *m, struct peerq_item *chain)
 uint64_t mirror_put(void *ctx, const void *buf, uint64_t len, uint64_t off)
 {
     struct mirror *m = ctx;
-    struct peerq_item *chain;
-    uint64_t epoch;
 
     if (__atomic_load_n(&m->st.state, __ATOMIC_ACQUIRE) == MIRROR_SOLO)
         return 0;
-    chain = peerq_make(buf, len, off);
+    return mirror_push(m, peerq_make(buf, len, off));
+}
+
+uint64_t mirror_push(struct mirror *m, struct peerq_item *chain)
+{
     LOCK_SCOPE(&m->lock);
+    bool urgent = chain && chain->m.type != DISKPROTO_WRITE &&
+                  chain->m.type != DISKPROTO_ZERO;
+    uint64_t epoch;
+
     if (!chain) {
         mirror_lose(m, "no memory for the disk's writes");
         return 0;
     }
     epoch = push_or_wait(m, chain);
-    if (epoch) pthread_cond_signal(&m->work);
-    else peerq_drop(chain);
+    if (!epoch) {
+        peerq_drop(chain);
+        return 0;
+    }
+    /* The chain may be gone only after @lock. */
+    m->sums += chain->m.type == DISKPROTO_SUM;
+    m->hurry |= urgent;
+    if (m->sleeps || m->hurry || m->q.cost >= LINGER_OCTETS)
+        pthread_cond_signal(&m->work);
+    m->sleeps = false;
     return epoch;
 }
 
@@ -158,6 +181,29 @@ static int send_batch(int fd, struct batch *b, unsigned int n)
     return stream_send(fd, b->iov, iovs);
 }
 
+/* Wait until there is enough to send, or it is time. With @lock held. */
+static void linger(struct mirror *m)
+{
+    uint64_t end = clock_us() + LINGER_US;
+    struct timespec ts = until(end);
+
+    while (m->st.state != MIRROR_SOLO && !m->hurry &&
+           m->q.cost < LINGER_OCTETS && clock_us() < end)
+        pthread_cond_timedwait(&m->work, &m->lock, &ts);
+}
+
+/* With @lock held. A peer that ended the stream has said why just before: the
+ * reader is to come to that. */
+static void send_failed(struct mirror *m, int rc)
+{
+    uint64_t end = clock_us() + LAST_WORDS_US;
+    struct timespec ts = until(end);
+
+    while (m->st.state != MIRROR_SOLO && clock_us() < end)
+        pthread_cond_timedwait(&m->changed, &m->lock, &ts);
+    mirror_lose(m, "sending to the peer: %s", strerror(-rc));
+}
+
 static void *sender(void *arg)
 {
     struct batch *b = malloc(sizeof(*b));
@@ -169,18 +215,20 @@ static void *sender(void *arg)
         unsigned int n = 0;
         int rc;
 
-        while (n < BATCH && (b->item[n] = peerq_pop(&m->q))) n++;
-        if (!n) {
+        if (!m->q.first) {
+            m->hurry = false;
+            m->sleeps = true;
             pthread_cond_wait(&m->work, &m->lock);
             continue;
         }
+        linger(m);
+        while (n < BATCH && (b->item[n] = peerq_pop(&m->q))) n++;
         pthread_mutex_unlock(&m->lock);
         rc = send_batch(m->fd, b, n);
         pthread_mutex_lock(&m->lock);
         while (n) peerq_free(&m->q, b->item[--n]);
         pthread_cond_broadcast(&m->room);
-        if (rc)
-            mirror_lose(m, "sending to the peer: %s", strerror(-rc));
+        if (rc) send_failed(m, rc);
     }
     pthread_mutex_unlock(&m->lock);
     free(b);
@@ -221,6 +269,8 @@ static void *reader(void *arg)
             mirror_lose(m, "%s", err.msg);
         } else if (msg.type == DISKPROTO_STATE) {
             peer_state(m, &msg.u.state);
+        } else if (msg.type == DISKPROTO_SUMMED) {
+            mirror_summed(m, &msg);
         } else if (msg.type == DISKPROTO_ERROR) {
             xlc_sanitise(text, sizeof(text), msg.data, msg.len);
             mirror_lose(m, "the peer: %s", text);
@@ -274,7 +324,7 @@ int mirror_attach(struct mirror *m, int fd, const struct identity *mine,
     if (rc) return rc;
     pthread_mutex_lock(&m->lock);
     m->fd = steal_fd(&own);
-    m->st.copied = 0;
+    m->st.copied = m->st.compared = m->sums = 0;
     m->st.held = m->st.durable = 0;
     m->st.why[0] = '\0';
     peerq_open(&m->q, epoch);
@@ -318,6 +368,7 @@ int mirror_mark(struct mirror *m, uint64_t epoch, struct xlc_error *err)
         return xlc_error_set(err, rc, "epoch %" PRIu64 " is not the disk's "
                              "open one, %" PRIu64, epoch, m->q.epoch);
     mirror_set(m, MIRROR_PROTECTED);
+    m->hurry = true;
     pthread_cond_signal(&m->work);
     pthread_cond_broadcast(&m->changed);
     return 0;

@@ -51,6 +51,7 @@ struct mirror_opts {
  * @held: @durable: the peer's watermarks
  * @queued: octets in the queue
  * @copied: octets that the sync copied
+ * @compared: octets that the peer had already, by their checksums
  * @waits: writes that had to wait for room; @wait_us: for how long together
  * @losses: how often the peer was lost
  * @why: the last loss, a sentence
@@ -62,6 +63,7 @@ struct mirror_status {
     uint64_t durable;
     uint64_t queued;
     uint64_t copied;
+    uint64_t compared;
     uint64_t waits;
     uint64_t wait_us;
     uint64_t losses;
@@ -77,8 +79,9 @@ int mirror_open(struct mirror **out, const struct mirror_opts *o,
 /* Detaches first. NULL is allowed. */
 void mirror_close(struct mirror *m);
 
-/* For front_protect(). */
+/* For front_protect(): a guest's write, and a range that is copied. */
 uint64_t mirror_put(void *ctx, const void *buf, uint64_t len, uint64_t off);
+uint64_t mirror_copy(void *ctx, const void *buf, uint64_t len, uint64_t off);
 
 /**
  * mirror_basis() - can the bitmap be trusted for this peer? Pure.

@@ -27,6 +27,7 @@ static struct disknode_opts opts = {
     .memory = STORE_MEMORY_LIMIT,
     .spill = STORE_SPILL_LIMIT,
     .journal = STORE_JOURNAL_LIMIT,
+    .overlay = OVERLAY_LIMIT,
 };
 static char *image, *dir, *name, *control;
 static bool have_uuid;
@@ -124,8 +125,8 @@ static int xlcolo_config(const char *key, const char *value)
         uint64_t *to;
     } sizes[] = {
         { "journal", &opts.journal },   { "memory", &opts.memory },
-        { "queue", &opts.mirror.limit }, { "rate", &opts.mirror.rate },
-        { "spill", &opts.spill },
+        { "overlay", &opts.overlay },   { "queue", &opts.mirror.limit },
+        { "rate", &opts.mirror.rate },  { "spill", &opts.spill },
     };
     int r;
 
@@ -190,7 +191,10 @@ static int xlcolo_config_complete(void)
     "queue=SIZE       what may wait for the peer (64M)\n" \
     "tidy-ms=MS       how often write intents are cleared (2000)\n" \
     "rate=SIZE        a sync's octets a second (no limit)\n" \
-    "memory=SIZE spill=SIZE journal=SIZE   of epochs (128M, 4G, 256M)"
+    "memory=SIZE      of epochs kept aside (128M)\n" \
+    "spill=SIZE       the same, in a file (4G)\n" \
+    "journal=SIZE     of epochs that the image may lack (256M)\n" \
+    "overlay=SIZE     of what COLO's second copy writes (4G)"
 
 /* ---- Life ---------------------------------------------------------------- */
 

@@ -261,11 +261,24 @@ static int put_entry(struct overlay *o, uint32_t type, const void *buf,
     return 0;
 }
 
+/* With @lock held. */
+static uint64_t used_of(const struct overlay *o)
+{
+    return o->log[o->cur].tail + o->used +
+           (uint64_t)o->map.count * EXTENT_COST +
+           (uint64_t)o->entries * GROUPLOG_ENTRY;
+}
+
+uint64_t overlay_used(struct overlay *o)
+{
+    LOCK_SCOPE(&o->lock);
+
+    return o->active ? used_of(o) : 0;
+}
+
 static bool room_for(const struct overlay *o, uint64_t data)
 {
-    uint64_t used = o->log[o->cur].tail + o->used +
-                    (uint64_t)o->map.count * EXTENT_COST +
-                    (uint64_t)o->entries * GROUPLOG_ENTRY +
+    uint64_t used = used_of(o) +
                     (data / OVERLAY_TAIL + 2) * 2 * GROUPLOG_BLOCK;
 
     return used < o->limit && data < o->limit - used;

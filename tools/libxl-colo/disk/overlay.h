@@ -102,6 +102,9 @@ int overlay_read(struct overlay *o, void *buf, size_t len, uint64_t off,
  */
 int overlay_flush(struct overlay *o, struct xlc_error *err);
 
+/* Octets that it takes of @limit, in its file and in memory. */
+uint64_t overlay_used(struct overlay *o);
+
 /* The first range at or after @off. Return: false if there is none. */
 bool overlay_next(struct overlay *o, uint64_t off, struct extent *x);
 

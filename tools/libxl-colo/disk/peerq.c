@@ -3,10 +3,66 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "peerq.h"
+
+/*
+ * Memory of big items, newest first, which is the one still in the caches.
+ * @lock guards it: items are made outside of their queue's lock.
+ */
+static struct {
+    pthread_mutex_t lock;
+    struct peerq_item *first;
+    uint64_t octets;
+} spare = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static struct peerq_item *take_spare(uint32_t len)
+{
+    LOCK_SCOPE(&spare.lock);
+
+    for (struct peerq_item **at = &spare.first; *at; at = &(*at)->next) {
+        struct peerq_item *i = *at;
+
+        /* Not much larger: what it costs is what it takes. */
+        if (i->room < len || i->room / 2 > len) continue;
+        *at = i->next;
+        spare.octets -= i->room;
+        return i;
+    }
+    return NULL;
+}
+
+static void release(struct peerq_item *i)
+{
+    if (i->room >= PEERQ_BIG) {
+        LOCK_SCOPE(&spare.lock);
+
+        if (spare.octets + i->room <= PEERQ_SPARE) {
+            i->next = spare.first;
+            spare.first = i;
+            spare.octets += i->room;
+            return;
+        }
+    }
+    free(i);
+}
+
+static void forget_spares(void)
+{
+    LOCK_SCOPE(&spare.lock);
+
+    while (spare.first) {
+        struct peerq_item *i = spare.first;
+
+        spare.first = i->next;
+        free(i);
+    }
+    spare.octets = 0;
+}
 
 void peerq_init(struct peerq *q, uint64_t limit)
 {
@@ -24,7 +80,7 @@ void peerq_drop(struct peerq_item *chain)
     while (chain) {
         struct peerq_item *next = chain->next;
 
-        free(chain);
+        release(chain);
         chain = next;
     }
 }
@@ -33,15 +89,19 @@ void peerq_close(struct peerq *q)
 {
     q->epoch = 0;
     while (q->first) peerq_free(q, peerq_pop(q));
+    forget_spares();
 }
 
 static struct peerq_item *make(enum diskproto_type type, const void *buf,
                                uint32_t len, uint64_t off)
 {
-    struct peerq_item *i = malloc(sizeof(*i) + len);
+    struct peerq_item *i = len >= PEERQ_BIG ? take_spare(len) : NULL;
+    uint32_t room = i ? i->room : len;
 
+    if (!i) i = malloc(sizeof(*i) + len);
     if (!i) return NULL;
     memset(i, 0, sizeof(*i));
+    i->room = room;
     i->m.type = type;
     i->m.off = off;
     i->m.data = len ? i->data : NULL;
@@ -76,6 +136,15 @@ struct peerq_item *peerq_make(const void *buf, uint64_t len, uint64_t off)
         len -= n;
     }
     return first;
+}
+
+struct peerq_item *peerq_make_sum(const struct diskproto_sum *sum,
+                                  uint64_t off)
+{
+    struct peerq_item *i = make(DISKPROTO_SUM, NULL, 0, off);
+
+    if (i) i->m.u.sum = *sum;
+    return i;
 }
 
 static void append(struct peerq *q, struct peerq_item *first,
@@ -133,5 +202,5 @@ struct peerq_item *peerq_pop(struct peerq *q)
 void peerq_free(struct peerq *q, struct peerq_item *item)
 {
     q->cost -= item->cost;
-    free(item);
+    release(item);
 }

@@ -2,7 +2,8 @@
 /*
  * peerq.h - What the peer is to get, in order, with its epoch; bounded
  *
- * Pure: no locks, no time, no descriptors; the owner (mirror.c) has those. An
+ * Pure: no time, no descriptors, and no locks but that of the spare memory of
+ * all queues; the owner (mirror.c) has those. An
  * item is made outside of the owner's lock, with its copy of the data, and
  * then pushed: it gets the epoch that is open at that moment. A mark closes
  * the epoch; it always fits. An item counts until peerq_free(): what is being
@@ -13,6 +14,11 @@
 
 #include "diskproto.h"
 
+/* Items with at least this much data are used again, up to so many octets of
+ * them: fresh memory of that size would come, zeroed, page by page. */
+#define PEERQ_BIG   (48u << 10)
+#define PEERQ_SPARE (8ull << 20)
+
 /* What an item costs beyond its data. */
 #define PEERQ_OVERHEAD 128u
 
@@ -21,11 +27,13 @@
  * @next: in the queue, or in a chain that is pushed at once
  * @m: as it will be sent; @m.data points to @data
  * @cost: octets that it counts
+ * @room: octets that @data has room for
  */
 struct peerq_item {
     struct peerq_item *next;
     struct diskproto_msg m;
     uint64_t cost;
+    uint32_t room;
     uint8_t data[];
 };
 
@@ -62,6 +70,10 @@ void peerq_close(struct peerq *q);
  */
 struct peerq_item *peerq_make(const void *buf, uint64_t len, uint64_t off);
 void peerq_drop(struct peerq_item *chain);
+
+/* The same, of one item, for a SUM of the range. */
+struct peerq_item *peerq_make_sum(const struct diskproto_sum *sum,
+                                  uint64_t off);
 
 /**
  * peerq_push() - append a whole write

@@ -258,7 +258,7 @@ static int apply_durable(struct store *s, struct xlc_error *err)
     return 0;
 }
 
-int store_commit_locked(struct store *s, struct xlc_error *err)
+static int journal_locked(struct store *s, struct xlc_error *err)
 {
     uint64_t number;
     struct epoch *first;
@@ -271,12 +271,38 @@ int store_commit_locked(struct store *s, struct xlc_error *err)
     if (number <= s->durable) return 0;
     rc = first ? journal_group(s, first, number, err) : 0;
     if (rc) return rc;
-    {
-        LOCK_SCOPE(&s->lock);
+    LOCK_SCOPE(&s->lock);
+    s->durable = number;
+    return 0;
+}
 
-        s->durable = number;
-    }
-    return apply_durable(s, err);
+int store_commit_locked(struct store *s, struct xlc_error *err)
+{
+    int rc = journal_locked(s, err);
+
+    return rc ? rc : apply_durable(s, err);
+}
+
+/* With @commit held. Who ended the following has left nothing to do. */
+static bool idle(const struct store *s)
+{
+    return !s->failed && s->mode != STORE_FOLLOWING;
+}
+
+int store_journal(struct store *s, struct xlc_error *err)
+{
+    LOCK_SCOPE(&s->commit);
+    int rc = idle(s) ? 0 : usable(s, STORE_FOLLOWING, err);
+
+    return rc || idle(s) ? rc : journal_locked(s, err);
+}
+
+int store_apply(struct store *s, struct xlc_error *err)
+{
+    LOCK_SCOPE(&s->commit);
+    int rc = idle(s) ? 0 : usable(s, STORE_FOLLOWING, err);
+
+    return rc || idle(s) ? rc : apply_durable(s, err);
 }
 
 int store_commit(struct store *s, struct xlc_error *err)

@@ -148,6 +148,11 @@ int store_accept(struct store *s, uint64_t epoch, struct xlc_error *err);
  */
 int store_commit(struct store *s, struct xlc_error *err);
 
+/* The two halves of store_commit(): until what was accepted is durable, and
+ * until the image has what is durable. */
+int store_journal(struct store *s, struct xlc_error *err);
+int store_apply(struct store *s, struct xlc_error *err);
+
 /* The journal says so even if the newest epochs wrote nothing. */
 int store_settle(struct store *s, struct xlc_error *err);
 

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * disknode-take.c - A disk that this process serves: a takeover, and its undo
+ *
+ * A takeover ends the stream, makes the image a primary's (front.h says in
+ * which order), and a bitmap of what the old primary lacks; only then is the
+ * guest served.
+ *
+ * The undo is for a session whose takeover came to nothing: as long as nobody
+ * was connected and nothing was written, the image is what it was, and the
+ * empty journal still is of the generation before. What others may hold a
+ * pointer to stays until the end.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disknode-priv.h"
+
+/* What the guest writes here from now on, the old primary lacks. */
+static int new_history(struct disknode *n, struct xlc_error *err)
+{
+    struct bitmap_key key = { .size = n->size };
+    struct bitmap *b;
+    int rc = identity_load(n->io, n->id_path, &n->id, err);
+
+    if (rc) return rc;
+    memcpy(key.uuid, n->o.uuid, sizeof(key.uuid));
+    key.generation = n->id.generation;
+    rc = bitmap_create(&b, n->io, n->bitmap_path, &key, false, err);
+    if (!rc) rc = disknode_remember(n, b, err);
+    if (!rc) n->taken = n->id.epoch;
+    return rc;
+}
+
+static int take(struct disknode *n, struct store *s, uint64_t generation,
+                bool left, struct xlc_error *err)
+{
+    struct store_status st;
+    int rc = 0;
+
+    if (!n->front) rc = front_open_store(&n->front, n->io, s, err);
+    if (!rc && left && front_mode(n->front) == FRONT_CLOSED)
+        rc = disknode_left_overlay(n, err);
+    /* What a first call did, whose rest failed, is done. */
+    if (rc || front_mode(n->front) == FRONT_DIRECT ||
+        front_mode(n->front) == FRONT_MERGING)
+        return rc;
+    store_status(s, &st);
+    n->before = st.generation;
+    /* A copy of another epoch has to be rolled back: what it writes from now
+     * on would go to the image. */
+    if (n->overlay && overlay_epoch(n->overlay) != st.accepted)
+        disknode_fence(n);
+    return front_takeover(n->front, generation, err);
+}
+
+int disknode_takeover(struct disknode *n, uint64_t generation, bool left,
+                      struct xlc_error *err)
+{
+    struct store *s;
+    int rc;
+
+    if (n->primary)
+        return xlc_error_set(err, -EPERM, "this is no secondary's disk");
+    s = follow_end(n->follow, err);
+    if (!s) return -ENOENT;
+    rc = take(n, s, generation, left, err);
+    /* Before the guest is served: the bitmap is there before its writes. */
+    if (!rc && !n->mirror) rc = new_history(n, err);
+    if (rc) return rc;
+    /* What a copy wrote that does not count. */
+    if (!(n->id.flags & IDENTITY_MERGING)) disknode_no_overlay(n);
+    pthread_mutex_lock(&n->state_lock);
+    n->primary = true;
+    pthread_mutex_unlock(&n->state_lock);
+    if (n->started) rc = disknode_start_merge(n, err);
+    if (rc) return rc;
+    LOCK_SCOPE(&n->conns_lock);
+    n->served = true;
+    return 0;
+}
+
+/* ---- The undo ------------------------------------------------------------ */
+
+/* Return: 0, and nobody is let in any more. */
+static int unused(struct disknode *n, struct xlc_error *err)
+{
+    struct mirror_status ms;
+
+    if (!n->primary || !n->follow || n->overlay)
+        return xlc_error_set(err, -EPERM, "only a takeover without a running "
+                             "copy, by this process, can be taken back");
+    mirror_status(n->mirror, &ms);
+    if (ms.state != MIRROR_SOLO || ms.losses || n->id.epoch != n->taken)
+        return xlc_error_set(err, -EBUSY, "the disk was mirrored since its "
+                             "takeover");
+    LOCK_SCOPE(&n->conns_lock);
+    if (n->conns)
+        return xlc_error_set(err, -EBUSY, "somebody is connected to the disk");
+    if (__atomic_load_n(&n->wrote, __ATOMIC_ACQUIRE))
+        return xlc_error_set(err, -EBUSY, "the disk was written since its "
+                             "takeover");
+    n->served = false;
+    return 0;
+}
+
+static int old_identity(struct disknode *n, struct xlc_error *err)
+{
+    struct identity id = n->id;
+    int rc;
+
+    id.role = IDENTITY_SECONDARY;
+    id.generation = n->before;
+    rc = identity_save(n->io, n->id_path, &id, true, err);
+    /* It names a history that never was. */
+    return rc ? rc : bitmap_forget(n->bitmap, err);
+}
+
+int disknode_untake(struct disknode *n, struct xlc_error *err)
+{
+    struct disknode_grave *g = calloc(1, sizeof(*g));
+    int rc = g ? unused(n, err) : xlc_error_set(err, -ENOMEM, "no memory");
+
+    if (!rc) rc = old_identity(n, err);
+    if (rc) {
+        free(g);
+        return rc;
+    }
+    *g = (struct disknode_grave){ n->graves, n->front, n->bitmap, n->mirror,
+                                  n->follow };
+    pthread_mutex_lock(&n->state_lock);
+    n->graves = g;
+    n->front = NULL;
+    n->bitmap = NULL;
+    n->mirror = NULL;
+    n->follow = NULL;
+    n->primary = false;
+    n->taken = 0;
+    pthread_mutex_unlock(&n->state_lock);
+    rc = disknode_open_secondary(n, err);
+    return rc ? rc : follow_start(n->follow, err);
+}
+
+int disknode_bury(struct disknode *n, struct xlc_error *err)
+{
+    int rc = 0;
+
+    while (n->graves) {
+        struct disknode_grave *g = n->graves;
+        int more;
+
+        n->graves = g->next;
+        mirror_close(g->mirror);
+        more = bitmap_close(g->bitmap, err);
+        if (!rc) rc = more;
+        front_close(g->front);
+        more = follow_close(g->follow, err);
+        if (!rc) rc = more;
+        free(g);
+    }
+    return rc;
+}
