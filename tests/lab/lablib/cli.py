@@ -115,7 +115,8 @@ def cmd_guest_start(args):
     disk = "both" if args.disk_both else "here" if args.disk else None
     started = Lab.attach(args.lab).guest_start(
         args.kind, name=args.name, memory=args.memory, vcpus=args.vcpus,
-        disk=disk, on=args.on, ip=args.ip, http=args.http, ip6=args.ip6,
+        disk=disk, mirror=args.mirror, on=args.on, ip=args.ip,
+        http=args.http, ip6=args.ip6,
         extra=args.extra, config=args.config.replace(r"\n", "\n"))
     print(started.name, started.address)
 
@@ -183,6 +184,8 @@ def _guest_options(sub):
     start.add_argument("--vcpus", type=int, default=1)
     start.add_argument("--disk", action="store_true",
                        help="root on a disk (on the host it starts on)")
+    start.add_argument("--mirror", action="store_true",
+                       help="with --disk: one that xl remus can mirror")
     start.add_argument("--disk-both", action="store_true",
                        help="the same, with a copy on the other host")
     start.add_argument("--on", default="A", choices=["A", "B"])

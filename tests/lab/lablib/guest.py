@@ -60,11 +60,12 @@ class Guest:
         self.disk = f"/srv/lab/{name}.img"
 
     def config(self, memory=128, vcpus=1, disk=False, http=8, ip6=False,
-               extra="", config=""):
+               extra="", config="", mirror=False):
         """The guest's xl.cfg."""
         words, more = [f"lab.http={http}"], []
         if disk:
-            more.append(f'disk = ["format=raw,vdev=xvda,access=rw,'
+            script = "script=block-colo," if mirror else ""
+            more.append(f'disk = ["format=raw,vdev=xvda,access=rw,{script}'
                         f'target={self.disk}"]')
             words.append("lab.root=/dev/xvda")
         if ip6:
@@ -223,7 +224,8 @@ def define(lab, kind, name=None, number=None):
 
 def start(lab, kind, name=None, on="A", ip="auto", disk=None, **config):
     """Define, configure and start a guest; wait until it answers.  disk is
-    None, "here" or "both" (an identical copy on the other host, too)."""
+    None, "here" or "both" (an identical copy on the other host, too); with
+    mirror=True it can be mirrored (script=block-colo, the product's)."""
     number = None if ip == "auto" else int(str(ip).rsplit(".", 1)[-1])
     guest = define(lab, kind, name, number)
     guest.write_config(guest.config(disk=bool(disk), **config))

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""hosts.py - Hosts that serve images by disk-serve and block-colo
+
+A host is a folder: the scripts are built anew for it, as make does. xenstore
+is two small programs that keep a folder."""
+import os
+import signal
+import socket
+import subprocess
+
+import rig
+from rig import (ACCEPT, FOLLOW, MARK, PROTECT, WAIT, WAIT_DURABLE,
+                 WAIT_SYNCED)
+
+SIZE = 4 << 20
+SOURCE = os.environ.get("abs_top_srcdir") or "."
+
+FAKE = {
+    "xenstore-read": """#!/bin/sh
+# exits with 1, as the real one does, if there is no such node
+for node; do
+    cat "$XS/$(echo "$node" | tr / _)" 2>/dev/null && echo || exit 1
+done
+""",
+    "xenstore-write": """#!/bin/sh
+while [ $# -gt 1 ]; do
+    printf %s "$2" >"$XS/$(echo "$1" | tr / _)" || exit 1
+    shift 2
+done
+""",
+    "logger": "#!/bin/sh\nexit 0\n",
+}
+
+
+class Host:
+    """What one host has: its scripts, its runtime and its state folder."""
+
+    def __init__(self, folder, name):
+        self.dir = os.path.join(folder, name)
+        self.bin = os.path.join(self.dir, "bin")
+        self.xs = os.path.join(self.dir, "xs")
+        for path in self.bin, self.xs:
+            os.makedirs(path)
+        for name, text in FAKE.items():
+            self.program(name, text)
+        os.symlink(os.path.join(rig.TOP, "disk-ask"), f"{self.bin}/disk-ask")
+        for name in "disk-serve", "block-colo":
+            with open(f"{SOURCE}/hotplug/{name}.in", encoding="utf-8") as f:
+                text = f.read()
+            for word, value in (
+                    ("diskrundir", f"{self.dir}/run"),
+                    ("diskstatedir", f"{self.dir}/state"),
+                    ("pkglibexecdir", self.bin), ("plugin", rig.PLUGIN),
+                    ("xenlogdir", self.dir)):
+                text = text.replace(f"@{word}@", value)
+            # The scripts put the system's folders first.
+            text = text.replace("\nPATH=", f"\nPATH={self.bin}:", 1)
+            self.program(name, text)
+
+    def program(self, name, text):
+        path = os.path.join(self.bin, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o755)
+
+    def env(self):
+        asan = rig.sanitizer()
+        return {**os.environ, "XS": self.xs,
+                **({"LD_PRELOAD": " ".join(asan),
+                    "ASAN_OPTIONS": "detect_leaks=0"} if asan else {})}
+
+    def serve(self, *words):
+        """(exit status, standard output, last line of standard error)"""
+        done = subprocess.run([f"{self.bin}/disk-serve", *map(str, words)],
+                              capture_output=True, text=True, timeout=100,
+                              env=self.env(), check=False)
+        return (done.returncode, done.stdout.strip(),
+                (done.stderr.strip().splitlines() or [""])[-1])
+
+    def node(self, name, text=None):
+        """Write, or read, a node of the backend."""
+        path = os.path.join(self.xs, f"back_{name}".replace("/", "_"))
+        if text is None:
+            try:
+                with open(path, encoding="utf-8") as file:
+                    return file.read()
+            except FileNotFoundError:
+                return None
+        with open(path, "w", encoding="utf-8") as file:
+            return file.write(text)
+
+    def hotplug(self, command):
+        """libxl's call. Its exit status."""
+        env = {**self.env(), "XENBUS_PATH": "back"}
+        return subprocess.run([f"{self.bin}/block-colo", command],
+                              env=env, timeout=100, check=False,
+                              capture_output=True).returncode
+
+    def image(self, name, size=SIZE, text=b""):
+        path = os.path.join(self.dir, name)
+        with open(path, "wb") as file:
+            file.write(text)
+            file.truncate(size)
+        return path
+
+    def pid(self, folder):
+        with open(f"{folder}/pid", encoding="utf-8") as file:
+            return int(file.read())
+
+    def end_all(self):
+        """Whatever a failed test left."""
+        run = f"{self.dir}/run"
+        for key in os.listdir(run) if os.path.isdir(run) else ():
+            try:
+                os.kill(self.pid(f"{run}/{key}"), signal.SIGKILL)
+            except (OSError, ValueError):
+                pass
+
+
+def ask(folder, *args, **kw):
+    node = rig.Node.__new__(rig.Node)
+    node.ctl_path = f"{folder}/control"
+    return node.ask(*args, **kw)
+
+
+def client(folder):
+    node = rig.Node.__new__(rig.Node)
+    node.sock, node.clients = f"{folder}/nbd", []
+    return node.client()
+
+
+def pair(a, b, epoch=1):
+    """Mirror one served image to another, up to a durable epoch."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ask(b, FOLLOW, fd=theirs.fileno())
+        ask(a, PROTECT, epoch, fd=ours.fileno())
+    ask(a, WAIT_SYNCED, b=60000)
+    ask(a, MARK, epoch)
+    ask(b, WAIT, epoch, 60000)
+    ask(b, ACCEPT, epoch)
+    ask(a, WAIT_DURABLE, epoch, 60000)
