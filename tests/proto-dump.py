@@ -78,13 +78,38 @@ def octets(body, hdr):
     return f"octets={len(body)}"
 
 
+def disks(body, hdr):
+    first, flags, count, res = struct.unpack_from(">QHHI", body)
+    need(first and count and not flags & ~1 and not res, "head of DISKS")
+    need(count <= 8, f"{count} disks")
+    at, texts = 16, []
+    for _ in range(count):
+        need(len(body) - at >= 32, "cut in a disk")
+        uuid, size, vdev_len, path_len, res = struct.unpack_from(
+            ">16sQHHI", body, at)
+        at += 32
+        need(any(uuid) and 0 < size < 1 << 63 and not res, "a disk's numbers")
+        need(vdev_len <= 15 and path_len <= 1023
+             and len(body) - at >= vdev_len + path_len, "a disk's lengths")
+        vdev = printable(body[at:at + vdev_len], "a disk's name")
+        path = printable(body[at + vdev_len:at + vdev_len + path_len],
+                         "a disk's path")
+        at += vdev_len + path_len
+        need(vdev.isalnum() and path.startswith("/"), "a disk's name or path")
+        need(all(vdev != v and path != p for v, p, _ in texts), "one twice")
+        texts.append((vdev, path,
+                      f"{vdev}:{path}:{size}:{uuid.hex()}"))
+    need(at == len(body), "octets behind the last disk")
+    return f"first={first} force={flags} " + " ".join(t for _, _, t in texts)
+
+
 def challenge(body, hdr):
     return f"nonce={body.hex()}"
 
 
 def attach(body, hdr):
     session, channel, path, res, mac = struct.unpack(">16sBBH32s", body)
-    need(channel in (1, 2, 3), f"channel {channel}")
+    need(channel in (1, 2, 3, 4), f"channel {channel}")
     need(path < 8, f"path {path}")
     need(res == 0, "reserved octets")
     return (f"session={session.hex()} channel={channel} path={path} "
@@ -142,6 +167,7 @@ TYPES = {
     3: ("CONFIG", 1, MIB, ZERO, ZERO, octets),
     4: ("READY", *VERDICT, ZERO, ZERO, verdict),
     5: ("REFUSED", *VERDICT, ZERO, ZERO, verdict),
+    6: ("DISKS", 50, 8576, ZERO, ZERO, disks),
     16: ("CHALLENGE", 32, 32, ZERO, ZERO, challenge),
     17: ("ATTACH", 52, 52, SOME, ZERO, attach),
     18: ("ATTACHED", 24, 24, SOME, ZERO, attached),

@@ -7,10 +7,12 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "disklist.h"
 #include "proto.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,6 +21,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     do {                       \
         if (!(cond)) abort();  \
     } while (0)
+
+/* The body of DISKS, which the codec leaves to others. */
+static void disks(const uint8_t *body, size_t len)
+{
+    static struct disklist l, before;
+    static uint8_t again[PROTO_DISKS_MAX];
+    struct xlc_error err = XLC_ERROR_INIT;
+
+    memset(&l, 0x5a, sizeof(l));
+    before = l;
+    if (disklist_get(&l, body, len, &err)) {
+        MUST(err.status == -EPROTO && err.msg[0]);
+        MUST(!memcmp(&l, &before, sizeof(l)));
+        return;
+    }
+    MUST(disklist_put(&l, again, &err) == (int)len && !err.status);
+    MUST(!memcmp(again, body, len));
+    MUST(disklist_find(&l, l.at[0].vdev) == &l.at[0]);
+}
 
 /* One frame whose header was accepted. @frame: header and body */
 static bool one_frame(const struct proto_hdr *h, const uint8_t *frame)
@@ -43,6 +64,7 @@ static bool one_frame(const struct proto_hdr *h, const uint8_t *frame)
     MUST(!err.status);
     MUST(proto_encode(again, all, &m) == (int)all);
     MUST(!memcmp(again, frame, all));
+    if (h->type == PROTO_DISKS) disks(body, h->length);
     return true;
 }
 

@@ -87,7 +87,7 @@ static void bad_files(void)
     save_bad("reply-address", "hello-reply",
              sizeof(struct proto_hello_reply_wire) + PROTO_HDR_LEN, '$');
     save_bad("attach-channel", "attach-data",
-             BODY(proto_attach_wire, channel), 4);
+             BODY(proto_attach_wire, channel), 5);
     save_bad("attach-path", "attach-data", BODY(proto_attach_wire, path), 8);
     save_bad("attached-state", "attached",
              BODY(proto_attached_wire, state), 16);
@@ -99,6 +99,15 @@ static void bad_files(void)
     save_bad("verdict-reason", "drop", BODY(proto_verdict_wire, reason), 1);
     save_bad("verdict-text", "refused",
              sizeof(struct proto_verdict_wire) + PROTO_HDR_LEN, 0x1b);
+    save_bad("disks-short", "disks", 11, 49);
+    save_bad("disks-flags", "disks", PROTO_HDR_LEN + 9, 2);
+    save_bad("disks-count", "disks", PROTO_HDR_LEN + 11, 3);
+    save_bad("disks-reserved", "disks", PROTO_HDR_LEN + 12, 1);
+    save_bad("disks-size", "disks", PROTO_HDR_LEN + 32, 0x80);
+    save_bad("disks-vdev", "disks", PROTO_HDR_LEN + 48, '-');
+    save_bad("disks-vdev-len", "disks", PROTO_HDR_LEN + 41, 16);
+    save_bad("disks-path", "disks", PROTO_HDR_LEN + 52, 's');
+    save_bad("disks-twice", "disks", PROTO_HDR_LEN + 97, 'a');
     save_cut("cut-in-header", "heartbeat", 50);
     save_cut("cut-in-body", "heartbeat", 1);
     save_cut("cut-in-data", "data", 3);
@@ -116,6 +125,7 @@ int main(int argc, char **argv)
     for (unsigned int n = 0; sample_get(n, &s); n++)
         save("good", s.name, s.frame, s.len);
     STREAM("stream-boot-primary", "hello", "config");
+    STREAM("stream-boot-disks", "hello", "disks", "config");
     STREAM("stream-boot-secondary", "hello-reply", "ready");
     STREAM("stream-boot-refused", "hello-reply", "refused");
     STREAM("stream-data", "attach-data", "epoch-begin", "data", "data",

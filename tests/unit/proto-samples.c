@@ -8,6 +8,15 @@
 #include "proto-samples.h"
 
 static const char config_text[] = "{\"c_info\": {\"type\": \"pvh\"}}";
+/* Two disks: epoch, flags, count; uuid, size, lengths; names. */
+static const uint8_t disks_octets[] =
+    "\0\0\x01\x9a\0\0\0\x07" "\0\x01" "\0\x02" "\0\0\0\0"
+    "\x30\x31\x32\x33\x34\x35\x36\x37\x38\x39\x3a\x3b\x3c\x3d\x3e\x3f"
+    "\0\0\0\0\x10\0\0\0" "\0\x04" "\0\x0a" "\0\0\0\0"
+    "xvda" "/srv/a.img"
+    "\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49\x4a\x4b\x4c\x4d\x4e\x4f"
+    "\0\0\0\0\0\0\x02\0" "\0\x04" "\0\x0a" "\0\0\0\0"
+    "xvdb" "/dev/vg/lv";
 static const uint8_t data_octets[] = { 0, 1, 2, 0xff, 0x80, 0x7f, 0, 0 };
 
 static void fill(uint8_t *p, size_t len, uint8_t from)
@@ -85,7 +94,7 @@ static const char *boot_sample(unsigned int n, struct proto_msg *m)
     static const uint16_t of[] = {
         PROTO_HELLO, PROTO_HELLO, PROTO_HELLO_REPLY, PROTO_HELLO_REPLY,
         PROTO_HELLO_REPLY, PROTO_CONFIG, PROTO_READY, PROTO_REFUSED,
-        PROTO_REFUSED, PROTO_CHALLENGE,
+        PROTO_REFUSED, PROTO_DISKS, PROTO_CHALLENGE,
     };
 
     m->hdr = (struct proto_hdr){ .type = of[n] };
@@ -105,10 +114,14 @@ static const char *boot_sample(unsigned int n, struct proto_msg *m)
         verdict(m, PROTO_WHY_MAX, "");
         longest(m->u.verdict.text, PROTO_TEXT_MAX);
         return "refused-longest";
+    case 9:
+        m->hdr.length = sizeof(disks_octets) - 1;
+        m->u.data = disks_octets;
+        return "disks";
     default: fill(m->u.nonce, sizeof(m->u.nonce), 1); return "challenge";
     }
 }
-#define BOOT_SAMPLES 10u
+#define BOOT_SAMPLES 11u
 
 static const char *link_sample(unsigned int n, struct proto_msg *m)
 {
@@ -116,6 +129,7 @@ static const char *link_sample(unsigned int n, struct proto_msg *m)
         PROTO_ATTACH, PROTO_ATTACH, PROTO_ATTACHED, PROTO_EPOCH_BEGIN,
         PROTO_EPOCH_BEGIN, PROTO_DATA, PROTO_EPOCH_END, PROTO_HEARTBEAT,
         PROTO_ACK, PROTO_OPTIONAL | 0x123, PROTO_OPTIONAL, PROTO_HEARTBEAT,
+        PROTO_ATTACH,
     };
 
     m->hdr = (struct proto_hdr){ .type = of[n], .incarnation = 1 };
@@ -154,12 +168,13 @@ static const char *link_sample(unsigned int n, struct proto_msg *m)
         m->u.applied = 40;
         return "ack";
     case 10: return "optional-empty";
+    case 12: attach(m, PROTO_CH_DISK, 1); return "attach-disk";
     default:
         m->u.heartbeat = (struct proto_heartbeat){ .seq = 1, .applied = 1 };
         return "heartbeat-first";
     }
 }
-#define LINK_SAMPLES 12u
+#define LINK_SAMPLES 13u
 
 static const char *verdict_sample(unsigned int n, struct proto_msg *m)
 {

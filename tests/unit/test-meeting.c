@@ -29,6 +29,11 @@ static unsigned int attached;
 
 /* ---- What is not here: the rest of the secondary ------------------------ */
 
+void secondary_wake(struct secondary *sec)
+{
+    (void)sec;
+}
+
 void secondary_event_locked(struct secondary *sec, enum sec_ev ev, uint64_t n)
 {
     unsigned int act = sec_event(&sec->m, ev, n);

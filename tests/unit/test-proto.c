@@ -48,7 +48,8 @@ static int decode(struct proto_msg *m, const uint8_t *frame, size_t len,
 
 static bool carries_data(uint16_t type)
 {
-    return type == PROTO_DATA || type == PROTO_CONFIG || type & PROTO_OPTIONAL;
+    return type == PROTO_DATA || type == PROTO_CONFIG ||
+           type == PROTO_DISKS || type & PROTO_OPTIONAL;
 }
 
 /* True if the frame is refused with a sentence, and *m stays as it was. */
@@ -172,7 +173,7 @@ static void test_samples(void)
         ok(every_bit_counts(&s), "%s: every bit counts", s.name);
         ok(small_buffers_refused(&s), "%s: every too small buffer", s.name);
     }
-    ok(n == 31, "31 samples");
+    ok(n == 33, "33 samples");
     for (unsigned int t = 0; t < 64; t++)
         if (strcmp(proto_type_name(t), "?") && !seen[t])
             ok(false, "no sample of %s", proto_type_name(t));
@@ -306,7 +307,7 @@ static const struct {
     L("hello-reply", proto_hello_reply_wire, addr_len, 10),
     L("hello-reply", proto_hello_reply_wire, addr_len, 64),
     L("attach-data", proto_attach_wire, channel, 0),
-    L("attach-data", proto_attach_wire, channel, 4),
+    L("attach-data", proto_attach_wire, channel, 5),
     L("attach-data", proto_attach_wire, path, PROTO_PATH_MAX),
     L("attached", proto_attached_wire, state, PROTO_STATE_MAX + 1),
     L("epoch-begin", proto_epoch_begin_wire, flags, 4),
@@ -472,7 +473,7 @@ static void test_types(void)
         else if (!named && proto_decode_hdr(&h, hdr, NULL) != -EPROTO)
             ok(false, "type %u is unknown and mandatory", t);
     }
-    ok(known == 22, "22 types have a name");
+    ok(known == 23, "23 types have a name");
     ok(optional == 0x8000, "every unknown optional type is accepted");
     ok(!strcmp(proto_type_name(PROTO_HEARTBEAT), "HEARTBEAT") &&
        !strcmp(proto_type_name(0), "?") &&
@@ -577,6 +578,7 @@ int main(void)
     test_types();
     test_data(PROTO_DATA, PROTO_DATA_MAX, 1, 1);
     test_data(PROTO_CONFIG, PROTO_CONFIG_MAX, 0, 0);
+    test_data(PROTO_DISKS, PROTO_DISKS_MAX, 0, 0);
     test_data(PROTO_OPTIONAL | 1, PROTO_OPTIONAL_MAX, 0, 0);
     test_encode_refuses();
     test_verdict_is_cleaned();

@@ -46,8 +46,10 @@ def enum(path, name, prefix):
 
 def rows(section):
     """Cells of all table rows of a section that start with a number."""
-    part = re.search(r"^#+ %s .*?(?=^## |\Z)" % re.escape(section), SPEC,
-                     re.S | re.M).group(0)
+    head, rest = re.search(r"^(#+) %s .*?$(.*)" % re.escape(section), SPEC,
+                           re.S | re.M).groups()
+    part = re.split(r"^#{1,%d} " % len(head), rest, maxsplit=1,
+                    flags=re.M)[0]
     for line in part.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and cells[0].isdigit():

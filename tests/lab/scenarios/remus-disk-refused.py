@@ -12,7 +12,7 @@ def run(lab):
     done = lab.sh("A", "xl remus g1 b-link")
     said = done.stderr.decode(errors="replace")
     assert done.returncode == 3, said
-    assert "xvda" in said and "not mirrored yet" in said, said
+    assert "xvda" in said and "script=block-colo" in said, said
     _remus.protect(lab, guest, options="-F -d --plaintext")
     state = _remus.status(lab)
     assert state["disk"] == "unmirrored", state

@@ -26,6 +26,7 @@
 
 #include "child.h"
 #include "daemon.h"
+#include "diskserve.h"
 #include "log.h"
 #include "monitor.h"
 #include "restore.h"
@@ -47,6 +48,11 @@ static void after_kill(struct receive_shared *sh)
     }
     log_error("%s: the receiver was killed; removing the copy", sh->name);
     if (restore_sweep(sh->uuid_raw, &e)) log_error("%s: %s", sh->name, e.msg);
+    for (uint32_t i = 0; i < sh->ndisks; i++) {
+        xlc_error_clear(&e);
+        if (diskserve_end(sh->disk[i], &e))
+            log_error("%s: %s: %s", sh->name, sh->disk[i], e.msg);
+    }
 }
 
 static void guard_worker(struct receive_shared *sh, pid_t worker)

@@ -496,6 +496,30 @@ int conn_read(struct conn *c, struct proto_msg *m, uint8_t *buf,
     return 0;
 }
 
+ssize_t conn_raw_send(struct conn *c, const void *buf, size_t len,
+                      struct xlc_error *err)
+{
+    return conn_io_send(&c->io, buf, len, err);
+}
+
+ssize_t conn_raw_recv(struct conn *c, void *buf, size_t len,
+                      struct xlc_error *err)
+{
+    size_t ahead = c->rx_len - c->rx_used;
+
+    /* What came right behind the attach exchange. */
+    if (!ahead) return conn_io_recv(&c->io, buf, len, err);
+    if (ahead > len) ahead = len;
+    memcpy(buf, c->rx + c->rx_used, ahead);
+    c->rx_used += ahead;
+    return (ssize_t)ahead;
+}
+
+bool conn_raw_pending(const struct conn *c)
+{
+    return c->rx_len > c->rx_used || conn_io_pending(&c->io);
+}
+
 void conn_shutdown(struct conn *c)
 {
     shutdown(c->io.fd, SHUT_RDWR);

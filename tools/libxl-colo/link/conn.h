@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "error.h"
 #include "proto.h"
@@ -132,6 +133,22 @@ int conn_write(struct conn *c, const struct proto_msg *m,
  */
 int conn_read(struct conn *c, struct proto_msg *m, uint8_t *buf,
               struct xlc_error *err);
+
+/**
+ * conn_raw_send() - octets without frames, on a PROTO_CH_DISK connection
+ *
+ * From here on one thread uses these three, on the non-blocking socket. After
+ * -EAGAIN the same octets come first in the next call.
+ *
+ * Return: how many were taken; -EAGAIN; -ECONNRESET; another negative errno
+ */
+ssize_t conn_raw_send(struct conn *c, const void *buf, size_t len,
+                      struct xlc_error *err);
+ssize_t conn_raw_recv(struct conn *c, void *buf, size_t len,
+                      struct xlc_error *err);
+
+/* True if conn_raw_recv() has octets of which poll() knows nothing. */
+bool conn_raw_pending(const struct conn *c);
 
 /* Make blocked calls in another thread return; thread-safe. */
 void conn_shutdown(struct conn *c);

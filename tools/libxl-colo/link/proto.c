@@ -298,7 +298,7 @@ static int check_attach(const struct proto_msg *m, struct xlc_error *err)
 {
     const struct proto_attach *a = &m->u.attach;
 
-    if (a->channel < PROTO_CH_DATA || a->channel > PROTO_CH_GUARD)
+    if (a->channel < PROTO_CH_DATA || a->channel > PROTO_CH_DISK)
         return xlc_error_set(err, -EPROTO, "ATTACH: unknown channel %u",
                              a->channel);
     if (a->path >= PROTO_PATH_MAX)
@@ -409,6 +409,8 @@ static const struct type_info types[] = {
     { PROTO_CONFIG, "CONFIG", 1, PROTO_CONFIG_MAX, BOOT, data_fields, NULL },
     VERDICT(READY, BOOT),
     VERDICT(REFUSED, BOOT),
+    { PROTO_DISKS, "DISKS", PROTO_DISKS_MIN, PROTO_DISKS_MAX, BOOT,
+      data_fields, NULL },
     /* Sent before S can know the incarnation, so without one. */
     { PROTO_CHALLENGE, "CHALLENGE", PROTO_NONCE_LEN, PROTO_NONCE_LEN, BOOT,
       challenge_fields, NULL },

@@ -13,6 +13,8 @@
  *   data   TCP, TLS 1.3: the epochs, P to S
  *   ctrl   TCP, TLS 1.3: heartbeats, acknowledgements, decisions, both ways;
  *          one for each address of S (a path), and one of P's guard
+ *   disk   TCP, TLS 1.3: one for each mirrored disk; after ATTACHED no frames
+ *          but the octets of the disk's stream, both ways
  */
 #ifndef XLC_PROTO_H
 #define XLC_PROTO_H
@@ -41,6 +43,8 @@
 #define PROTO_TEXT_MAX    480u
 #define PROTO_DATA_MAX    (1u << 20) /* octets in one PROTO_DATA frame */
 #define PROTO_CONFIG_MAX  (1u << 20) /* octets of domain configuration */
+#define PROTO_DISKS_MIN   50u        /* octets of PROTO_DISKS, */
+#define PROTO_DISKS_MAX   8576u      /* see disklist.h */
 
 #define PROTO_LIMIT_MS_MAX 3600000u /* no silence limit is longer */
 #define PROTO_PATH_MAX     8u       /* addresses of S: 0 to 7 */
@@ -79,6 +83,8 @@ static_assert(offsetof(struct proto_hdr_wire, epoch) == 16, "epoch at 16");
  * @PROTO_CONFIG: boot, P: the domain's libxl configuration (JSON)
  * @PROTO_READY: boot, S: checked and listening; connect now
  * @PROTO_REFUSED: boot, S: why not (text); S then exits
+ * @PROTO_DISKS: boot, P: the disks that are mirrored (disklist.h); before
+ *               CONFIG, and only if both ends have PROTO_CAP_DISK
  * @PROTO_CHALLENGE: data and ctrl, S: a nonce, first frame on a connection
  * @PROTO_ATTACH: data and ctrl, P: which channel this is, with a MAC
  * @PROTO_ATTACHED: data and ctrl, S: accepted; what S holds (the place from
@@ -104,6 +110,7 @@ enum proto_type {
     PROTO_CONFIG = 3,
     PROTO_READY = 4,
     PROTO_REFUSED = 5,
+    PROTO_DISKS = 6,
     PROTO_CHALLENGE = 16,
     PROTO_ATTACH = 17,
     PROTO_ATTACHED = 18,
@@ -128,6 +135,7 @@ enum proto_channel {
     PROTO_CH_DATA = 1,
     PROTO_CH_CTRL = 2,
     PROTO_CH_GUARD = 3,
+    PROTO_CH_DISK = 4, /* the path is the disk's place in PROTO_DISKS */
 };
 
 /* States of P in HEARTBEAT; what they mean is in prim.h. The numbers are
@@ -169,8 +177,8 @@ enum proto_role {
  * is no error; the reply holds those both ends have. */
 #define PROTO_CAP_PLAINTEXT 0x00000001u /* connections without TLS wanted */
 #define PROTO_CAP_RESUME    0x00000002u /* reserved: resume a connection */
-#define PROTO_CAP_DISK      0x00000004u /* reserved: disk channel */
-#define PROTO_CAP_COLO      0x00000008u /* reserved: COLO channel */
+#define PROTO_CAP_DISK      0x00000004u /* disks are mirrored */
+#define PROTO_CAP_COLO      0x00000008u /* the copy is put back in place */
 #define PROTO_CAP_ALL                                                   \
     (PROTO_CAP_PLAINTEXT | PROTO_CAP_RESUME | PROTO_CAP_DISK | PROTO_CAP_COLO)
 
@@ -405,7 +413,7 @@ struct proto_verdict {
     char text[PROTO_TEXT_MAX + 1];
 };
 
-/* The longest frame of a known type but PROTO_DATA and PROTO_CONFIG. */
+/* The longest frame of a known type but PROTO_DATA, _CONFIG and _DISKS. */
 #define PROTO_SMALL_MAX (PROTO_HDR_LEN + 512u)
 static_assert(sizeof(struct proto_verdict_wire) + PROTO_TEXT_MAX <= 512, "");
 static_assert(sizeof(struct proto_hello_wire) + PROTO_NAME_MAX <= 512, "");
@@ -424,7 +432,7 @@ struct proto_hdr {
 /**
  * struct proto_msg - a decoded frame
  * @hdr: its header
- * @u: by type; CHALLENGE is @nonce; DATA, CONFIG and optional types are
+ * @u: by type; CHALLENGE is @nonce; DATA, CONFIG, DISKS and optional types are
  *     @data, @hdr.length octets that belong to the caller's buffer
  */
 struct proto_msg {

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# _disk.py - a guest on a mirrored disk, and what its disk promised
+"""Not a scenario: what the scenarios of mirrored disks share."""
+
+import _remus
+
+AOF = "/root/appendonlydir/appendonly.aof.1.incr.aof"
+
+
+def start(lab, name="g1", **config):
+    """A guest whose root is on a mirrored disk, and whose redis tells
+    nobody anything before it is on that disk."""
+    guest = lab.guest_start("pvh", name=name, disk="here", mirror=True,
+                            **config)
+    guest.sh("printf 'SHUTDOWN NOSAVE\\r\\n' | nc 127.0.0.1 6379; "
+             "redis-server /etc/redis.conf --dir /root --appendonly yes "
+             "--appendfsync always")
+    lab.wait(lambda: guest.sh(f"test -e {AOF}").returncode == 0, 60,
+             "redis to keep a log on the disk")
+    return guest
+
+
+def protect(lab, guest, peer="b-link", options="--plaintext", host="A"):
+    """_remus.protect(), with time for the first copy of the disk."""
+    _remus.start(lab, guest, peer, options, host)
+    _remus.wait_protected(lab, host, 300)
+
+
+def disk_of(lab, host):
+    """What remus-status says of the one mirrored disk on a host."""
+    disks = _remus.status(lab, host).get("disks") or [{}]
+    return disks[0]
+
+
+def forget(guest):
+    """redis counts from nothing again."""
+    out = guest.sh("printf 'FLUSHALL\\r\\nQUIT\\r\\n' | nc 127.0.0.1 6379",
+                   check=True).stdout
+    assert out.startswith(b"+OK"), out
+
+
+def increments(guest):
+    """How many INCRs since forget() are in the log on the guest's disk, past
+    its cache."""
+    guest.sh("sync; echo 3 >/proc/sys/vm/drop_caches", check=True)
+    return int(guest.sh("awk '/FLUSHALL/ { n = 0 } /INCR/ { n++ } "
+                        f"END {{ print n + 0 }}' {AOF}", check=True).stdout)
+
+
+def counted(guest, connections=4):
+    """The same, as redis has it in memory."""
+    keys = " ".join(f"count:{i}" for i in range(connections))
+    out = guest.sh(f"printf 'MGET {keys}\\r\\nQUIT\\r\\n' | "
+                   "nc 127.0.0.1 6379", check=True).stdout.split()
+    return sum(int(word) for word in out
+               if word.isdigit())
+
+
+def consistent(guest, report):
+    """Memory and disk are of one moment, with all that was acknowledged."""
+    disk, memory = increments(guest), counted(guest)
+    assert disk == memory, f"{disk} increments on the disk, {memory} in memory"
+    assert disk >= report["requests"], (disk, report)
+    return disk
+
+
+def clean(lab, guest, host):
+    """The guest shuts down in order; its file system is in order, too."""
+    lab.out(host, f"xl shutdown -w {guest.name}", timeout=120)
+    assert guest.fsck(host) == 0, f"the disk on {host} is damaged"
+
+
+def nobody_serves(lab, host):
+    """No plugin is left on a host."""
+    left = lab.out(host, "pgrep -a nbdkit; true")
+    assert left == "", f"left on {host}: {left}"
+
+
+def equal(lab, here, there):
+    """The image on A is octet for octet the one on B."""
+    sums = [lab.out(host, f"sha256sum <{path}", timeout=120)
+            for host, path in (("A", here), ("B", there))]
+    assert sums[0] == sums[1], f"{here} on A is not {there} on B"

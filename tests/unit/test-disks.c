@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-disks.c - Both sessions' side of mirrored disks, before plugins that
+ * only write down what they are asked
+ *
+ * RULES A3 and B2: an epoch counts on the disks in one step with the machine's
+ * word, after every disk holds all of it, and never once the machine decides.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "diskctl.h"
+#include "log.h"
+#include "primary.h"
+#include "primary-disks.h"
+#include "secondary.h"
+#include "tap.h"
+
+#define FIRST 1000u
+#define NASKED 64
+
+/**
+ * struct plugin - one of them, on a thread for each connection
+ * @held: what WAIT reaches
+ * @slow: WAIT says "not yet" that often
+ * @on_wait: called before WAIT is answered
+ * @fail: the question that fails, and with what, @fails times
+ * @asked, @n: questions, but for STATUS
+ */
+static struct plugin {
+    pthread_mutex_t lock;
+    char folder[64];
+    int listener;
+    uint64_t held;
+    unsigned int slow;
+    void (*on_wait)(void);
+    enum diskctl_op fail;
+    unsigned int fails;
+    int fail_status;
+    struct diskctl_status st;
+    struct diskctl_ask asked[NASKED];
+    unsigned int n;
+} plugin[2];
+
+static struct secondary *sec;
+static struct primary *prim;
+static unsigned int events;
+static bool asked_before_event;
+
+/* ---- What is not here ---------------------------------------------------- */
+
+void secondary_wake(struct secondary *s)
+{
+    (void)s;
+}
+
+static unsigned int count(unsigned int i, enum diskctl_op op, uint64_t a)
+{
+    unsigned int n = 0;
+
+    LOCK_SCOPE(&plugin[i].lock);
+    for (unsigned int k = 0; k < plugin[i].n; k++)
+        n += plugin[i].asked[k].op == op && plugin[i].asked[k].a == a;
+    return n;
+}
+
+void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
+{
+    events++;
+    asked_before_event = count(0, DISKCTL_ACCEPT, FIRST + n - 1) == 1 &&
+                         count(1, DISKCTL_ACCEPT, FIRST + n - 1) == 1;
+    sec_event(&s->m, ev, n);
+}
+
+void primary_event_locked(struct primary *p, enum prim_ev ev, uint64_t n)
+{
+    events++;
+    prim_event(&p->m, ev, n);
+}
+
+/* ---- Plugins ------------------------------------------------------------- */
+
+static int reply(struct plugin *p, const struct diskctl_ask *a)
+{
+    void (*call)(void) = NULL;
+    int r = 0;
+
+    pthread_mutex_lock(&p->lock);
+    if (a->op != DISKCTL_STATUS && p->n < NASKED) p->asked[p->n++] = *a;
+    if (p->fails && a->op == p->fail) {
+        r = p->fail_status;
+        p->fails--;
+    } else if (a->op == DISKCTL_ACCEPT) {
+        if (p->st.accepted < a->a) p->st.accepted = a->a;
+    } else if (a->op == DISKCTL_WAIT) {
+        call = p->on_wait;
+        if (p->slow || p->held < a->a) r = -ETIMEDOUT;
+        if (p->slow) p->slow--;
+    } else if (a->op == DISKCTL_TAKEOVER) {
+        p->st.role = DISKCTL_PRIMARY;
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (call) call();
+    return r;
+}
+
+static void *serve(void *arg)
+{
+    struct plugin *p = *(struct plugin **)arg;
+    int fd = (int)((intptr_t *)arg)[1];
+    uint8_t ask[DISKCTL_ASK_LEN];
+
+    free(arg);
+    while (recv(fd, ask, sizeof(ask), MSG_WAITALL) == sizeof(ask)) {
+        uint8_t answer[DISKCTL_ANSWER_LEN + 2 * DISKCTL_TEXT_MAX];
+        struct diskctl_ask a;
+        size_t len;
+        int r;
+
+        if (diskctl_get_ask(&a, ask, sizeof(ask))) abort();
+        r = reply(p, &a);
+        len = diskctl_put_answer(r, r ? "the plugin says no" : "", &p->st,
+                                 answer);
+        if (send(fd, answer, len, MSG_NOSIGNAL) != (ssize_t)len) break;
+    }
+    close(fd);
+    return NULL;
+}
+
+static void *listening(void *arg)
+{
+    struct plugin *p = arg;
+
+    for (;;) {
+        int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
+        intptr_t *both = calloc(2, sizeof(*both));
+        pthread_t t;
+
+        if (fd < 0 || !both) {
+            free(both);
+            return NULL;
+        }
+        both[0] = (intptr_t)p;
+        both[1] = fd;
+        if (pthread_create(&t, NULL, serve, both)) abort();
+        pthread_detach(t);
+    }
+}
+
+static void plugin_open(struct plugin *p)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    pthread_t t;
+
+    pthread_mutex_init(&p->lock, NULL);
+    snprintf(p->folder, sizeof(p->folder), "/tmp/xl-colo-disks-XXXXXX");
+    if (!mkdtemp(p->folder)) abort();
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control", p->folder);
+    p->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (p->listener < 0 ||
+        bind(p->listener, (struct sockaddr *)&sa, sizeof(sa)) ||
+        listen(p->listener, 8) ||
+        pthread_create(&t, NULL, listening, p)) abort();
+    pthread_detach(t);
+}
+
+static void plugin_close(struct plugin *p)
+{
+    char path[128];
+
+    shutdown(p->listener, SHUT_RDWR);
+    snprintf(path, sizeof(path), "%s/control", p->folder);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/keep", p->folder);
+    unlink(path);
+    rmdir(p->folder);
+}
+
+static void anew(void)
+{
+    events = 0;
+    asked_before_event = false;
+    for (int i = 0; i < 2; i++) {
+        LOCK_SCOPE(&plugin[i].lock);
+        plugin[i].held = FIRST + 100;
+        plugin[i].n = plugin[i].slow = 0;
+        plugin[i].on_wait = NULL;
+        plugin[i].fail = plugin[i].fails = 0;
+        plugin[i].st = (struct diskctl_status){ .role = DISKCTL_SECONDARY,
+                                                .generation = 7,
+                                                .accepted = FIRST + 3 };
+    }
+}
+
+static void fails(unsigned int i, enum diskctl_op op, int status,
+                  unsigned int times)
+{
+    LOCK_SCOPE(&plugin[i].lock);
+    plugin[i].fail = op;
+    plugin[i].fail_status = status;
+    plugin[i].fails = times;
+}
+
+static void untaken(void)
+{
+    sec->disks.at[0].taken = sec->disks.at[1].taken = false;
+}
+
+static void connect_both(struct disks *d)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    d->list.n = 2;
+    d->list.first = FIRST;
+    for (unsigned int i = 0; i < 2; i++) {
+        snprintf(d->list.at[i].vdev, DISKLIST_VDEV_MAX, "xvd%c",
+                 'a' + (int)i);
+        snprintf(d->at[i].folder, sizeof(d->at[i].folder), "%s",
+                 plugin[i].folder);
+        if (disks_connect(d, i, &e)) {
+            printf("Bail out! %s\n", e.msg);
+            exit(1);
+        }
+    }
+}
+
+/* ---- The secondary ------------------------------------------------------- */
+
+static void paired(uint64_t n)
+{
+    sec_init(&sec->m);
+    sec->m.state = SEC_PAIRED;
+    sec->m.accepted = sec->m.acked = sec->m.applied = n;
+}
+
+static void decide(void)
+{
+    LOCK_SCOPE(&sec->lock);
+    sec_event(&sec->m, SEC_EV_SILENCE, 0);
+}
+
+static void test_accept(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int r;
+
+    anew();
+    paired(4);
+    plugin[1].slow = 3;
+    r = secondary_disks_whole(sec, SEC_EV_WHOLE, 5, &e);
+    ok(!r && events == 1 && sec->m.accepted == 5, "epoch 5 counts: %s", e.msg);
+    ok(asked_before_event && count(0, DISKCTL_WAIT, FIRST + 4) == 1 &&
+       count(1, DISKCTL_WAIT, FIRST + 4) == 4,
+       "RULES B2: when every disk holds it, and was told so before");
+}
+
+static void test_decided(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    plugin[1].held = FIRST; /* never */
+    plugin[1].on_wait = decide;
+    ok(secondary_disks_whole(sec, SEC_EV_WHOLE, 5, &e) == -ECANCELED &&
+       !events && !count(0, DISKCTL_ACCEPT, FIRST + 4) &&
+       sec->m.accepted == 4,
+       "RULES A3: the decision comes while a disk is waited for: nothing "
+       "counts any more");
+    anew();
+    paired(4);
+    plugin[1].on_wait = decide;
+    secondary_disks_whole(sec, SEC_EV_WHOLE, 5, &e);
+    ok(!count(0, DISKCTL_ACCEPT, FIRST + 4) &&
+       !count(1, DISKCTL_ACCEPT, FIRST + 4) && sec->m.accepted == 4,
+       "RULES A3: or after it held it, before it was told that it counts");
+}
+
+static void test_broken(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    fails(0, DISKCTL_WAIT, -ENOTCONN, 1);
+    ok(secondary_disks_whole(sec, SEC_EV_WHOLE, 5, &e) == -ECONNRESET &&
+       !events && strstr(e.msg, "disk xvda: the plugin says no"),
+       "a stream that broke decides nothing: %s", e.msg);
+}
+
+/* Disk 0 has taken the epoch, disk 1 does not say so: there is no way back. */
+static void test_half_accepted(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    fails(1, DISKCTL_ACCEPT, -EIO, 1);
+    ok(!secondary_disks_whole(sec, SEC_EV_WHOLE, 5, &e) && events == 1 &&
+       sec->m.accepted == 5 && plugin[0].st.accepted == FIRST + 4 &&
+       plugin[1].st.accepted == FIRST + 3,
+       "an epoch that one disk has taken counts: %s", e.msg);
+    untaken();
+    ok(!secondary_disks_take(sec, &e) &&
+       plugin[1].st.accepted == FIRST + 4 &&
+       count(1, DISKCTL_ACCEPT, FIRST + 4) == 2 &&
+       count(1, DISKCTL_TAKEOVER, 8) == 1,
+       "and the other is asked again before the takeover: %s", e.msg);
+    secondary_disks_taken(sec);
+}
+
+static void test_never_mixed(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(5);
+    untaken();
+    plugin[0].st.accepted = plugin[1].st.accepted = FIRST + 4;
+    fails(1, DISKCTL_ACCEPT, -EIO, 1);
+    ok(secondary_disks_take(sec, &e) == -EIO &&
+       !count(1, DISKCTL_TAKEOVER, 8), "a disk that can't be asked: %s",
+       e.msg);
+    xlc_error_clear(&e);
+    plugin[1].st.accepted = FIRST + 5;
+    ok(secondary_disks_take(sec, &e) == -ESTALE &&
+       !count(1, DISKCTL_TAKEOVER, 8) && strstr(e.msg, "epoch 6"),
+       "one that is ahead of the memory is not opened: %s", e.msg);
+    secondary_disks_taken(sec);
+}
+
+static void test_take(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    untaken();
+    fails(1, DISKCTL_TAKEOVER, -EIO, 1);
+    ok(secondary_disks_take(sec, &e) == -EIO, "one disk fails: %s", e.msg);
+    xlc_error_clear(&e);
+    ok(!secondary_disks_take(sec, &e) &&
+       count(0, DISKCTL_TAKEOVER, 8) == 1 &&
+       count(1, DISKCTL_TAKEOVER, 8) == 2,
+       "and is tried again alone; the image's next generation: %s", e.msg);
+    secondary_disks_taken(sec);
+}
+
+/* ---- The primary --------------------------------------------------------- */
+
+static void test_mark(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    ok(!primary_disks_mark(prim, 1, &e) && count(0, DISKCTL_MARK, FIRST) &&
+       count(1, DISKCTL_MARK, FIRST), "the first cut marks the first epoch");
+    fails(1, DISKCTL_MARK, -ENOTCONN, 1);
+    ok(primary_disks_mark(prim, 2, &e) == -ENOTCONN &&
+       strstr(e.msg, "disk xvdb"), "a disk without its mirror: %s", e.msg);
+}
+
+static void test_sync(void)
+{
+    static struct xlc_options o = { .disk_rate = 12345 };
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    prim->o = &o;
+    ok(!primary_disks_sync(prim, &e) && count(0, DISKCTL_PROTECT, FIRST) &&
+       count(1, DISKCTL_PROTECT, FIRST) && count(1, DISKCTL_RATE, 12345) &&
+       count(0, DISKCTL_WAIT_SYNCED, 0) && count(1, DISKCTL_WAIT_SYNCED, 0) &&
+       !prim->disks_refused && !prim->disks_syncing,
+       "all disks are copied before the guest's memory: %s", e.msg);
+    fails(1, DISKCTL_WAIT_SYNCED, -ETIMEDOUT, 3);
+    ok(!primary_disks_sync(prim, &e) &&
+       count(1, DISKCTL_WAIT_SYNCED, 0) == 5, "however long that takes");
+    fails(0, DISKCTL_PROTECT, -EPERM, 1);
+    ok(primary_disks_sync(prim, &e) == -EPERM && prim->disks_refused &&
+       strstr(e.msg, "disk xvda"), "the other host does not want it: %s",
+       e.msg);
+    xlc_error_clear(&e);
+    prim->stop = true;
+    fails(0, DISKCTL_WAIT_SYNCED, -ETIMEDOUT, 1);
+    ok(primary_disks_sync(prim, &e) == -ECANCELED, "it can be stopped");
+    prim->stop = false;
+}
+
+static void test_last(void)
+{
+    anew();
+    prim->m.state = PRIM_PROTECTED;
+    prim->m.cut = 0;
+    primary_disks_last(prim);
+    ok(!prim->last_epoch && !plugin[0].n,
+       "a guest that ended unprotected has no last epoch");
+    prim->m.cut = 9;
+    primary_disks_last(prim);
+    primary_disks_last(prim);
+    ok(prim->last_epoch == 10 && count(0, DISKCTL_MARK, FIRST + 9) == 1 &&
+       count(1, DISKCTL_MARK, FIRST + 9) == 1,
+       "RULES A13: what it wrote last is one more epoch, once");
+}
+
+static void test_lost(void)
+{
+    anew();
+    prim->m.state = PRIM_PROTECTED;
+    primary_disks_check(prim);
+    ok(!events, "nothing is lost");
+    snprintf(plugin[1].st.why, sizeof(plugin[1].st.why), "no room");
+    snprintf(prim->disks.at[1].why, 20, "closed");
+    prim->disks.at[1].lost = true;
+    primary_disks_check(prim);
+    primary_disks_check(prim);
+    ok(events == 1 && prim->m.state == PRIM_DROPPING &&
+       strstr(prim->why.msg, "disk xvdb") && strstr(prim->why.msg, "no room"),
+       "a disk that lost its mirror ends protection: %s", prim->why.msg);
+}
+
+static void wake(void *opaque)
+{
+    (void)opaque;
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    alarm(120);
+    log_init("test", NULL, LOG_LEVEL_ERROR);
+    sec = calloc(1, sizeof(*sec));
+    prim = calloc(1, sizeof(*prim));
+    if (!sec || !prim) return 1;
+    pthread_mutex_init(&sec->lock, NULL);
+    pthread_mutex_init(&prim->lock, NULL);
+    for (int i = 0; i < 2; i++)
+        plugin_open(&plugin[i]);
+    disks_init(&sec->disks, wake, NULL);
+    disks_init(&prim->disks, wake, NULL);
+    connect_both(&sec->disks);
+    connect_both(&prim->disks);
+    test_accept();
+    test_decided();
+    test_broken();
+    test_half_accepted();
+    test_never_mixed();
+    test_take();
+    test_sync();
+    test_mark();
+    test_last();
+    test_lost();
+    disks_dispose(&sec->disks);
+    disks_dispose(&prim->disks);
+    for (int i = 0; i < 2; i++)
+        plugin_close(&plugin[i]);
+    free(sec);
+    free(prim);
+    return done_testing();
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* disks.c - A protected guest's mirrored disks, as the session of one end */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "cleanup.h"
+#include "disks.h"
+#include "json.h"
+
+void disks_init(struct disks *d, void (*wake)(void *opaque), void *opaque)
+{
+    memset(d, 0, sizeof(*d));
+    for (unsigned int i = 0; i < DISKLIST_MAX; i++)
+        d->at[i] = (struct disks_one){ .all = d, .ctl = -1, .look = -1,
+                                       .plugin = -1 };
+    d->wake = wake;
+    d->opaque = opaque;
+}
+
+void disks_dispose(struct disks *d)
+{
+    for (unsigned int i = 0; i < d->list.n; i++) {
+        struct disks_one *one = &d->at[i];
+
+        relay_stop(steal_ptr(&one->relay));
+        if (one->plugin >= 0) close(steal_fd(&one->plugin));
+        if (one->ctl >= 0) close(steal_fd(&one->ctl));
+        if (one->look >= 0) close(steal_fd(&one->look));
+    }
+    d->list.n = 0;
+}
+
+uint64_t disk_epoch(const struct disks *d, uint64_t n)
+{
+    return d->list.first + n - 1;
+}
+
+static void patience(int fd, unsigned int ms)
+{
+    const struct timeval tv = { ms / 1000, 0 };
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static int dial(const char *path, struct xlc_error *err)
+{
+    int fd = diskctl_connect(path, err);
+
+    if (fd >= 0) patience(fd, DISKS_ANSWER_MS);
+    return fd;
+}
+
+/* @e with the disk's name in front, as @err. */
+static int named(const struct disks *d, unsigned int i,
+                 const struct xlc_error *e, struct xlc_error *err)
+{
+    return xlc_error_set(err, e->status, "disk %s: %s", d->list.at[i].vdev,
+                         e->msg);
+}
+
+int disks_connect(struct disks *d, unsigned int i, struct xlc_error *err)
+{
+    struct disks_one *one = &d->at[i];
+    struct xlc_error e = XLC_ERROR_INIT;
+    char path[DISKSERVE_FOLDER_MAX + 16];
+
+    snprintf(path, sizeof(path), "%s/control", one->folder);
+    one->ctl = dial(path, &e);
+    one->look = dial(path, &e);
+    if (one->ctl >= 0 && one->look >= 0) return 0;
+    return named(d, i, &e, err);
+}
+
+/* ---- Relays -------------------------------------------------------------- */
+
+/* On a relay's thread. */
+static void on_ended(void *opaque, const char *why)
+{
+    struct disks_one *one = opaque;
+
+    snprintf(one->why, sizeof(one->why), "%.*s", (int)sizeof(one->why) - 1,
+             why);
+    one->lost = true;
+    one->all->wake(one->all->opaque);
+}
+
+int disks_relay(struct disks *d, unsigned int i, struct conn *c,
+                struct xlc_error *err)
+{
+    struct disks_one *one = &d->at[i];
+
+    one->lost = false;
+    return relay_start(&one->relay, c, &one->plugin, on_ended, one, err);
+}
+
+int disks_lost(const struct disks *d)
+{
+    for (unsigned int i = 0; i < d->list.n; i++)
+        if (d->at[i].lost) return (int)i;
+    return -1;
+}
+
+/* ---- Questions ----------------------------------------------------------- */
+
+/* An answer that came too late must not be taken for the next one's. */
+static void again(struct disks *d, unsigned int i)
+{
+    char path[DISKSERVE_FOLDER_MAX + 16];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/control", d->at[i].folder);
+    fd = dial(path, NULL);
+    if (fd < 0) return; /* the next question says why */
+    close(d->at[i].ctl);
+    d->at[i].ctl = fd;
+}
+
+int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
+              uint64_t b, int fd, struct diskctl_status *st,
+              struct xlc_error *err)
+{
+    const struct diskctl_ask ask = { op, a, b };
+    struct xlc_error e = XLC_ERROR_INIT;
+    int ctl = d->at[i].ctl;
+
+    patience(ctl, op == DISKCTL_PROTECT ? DISKS_PROTECT_MS :
+             op == DISKCTL_TAKEOVER ? DISKS_TAKE_MS : DISKS_ANSWER_MS);
+    diskctl_call(ctl, &ask, fd, st, &e);
+    if (e.status == -EAGAIN || e.status == -EPIPE) again(d, i);
+    return e.status ? named(d, i, &e, err) : 0;
+}
+
+int disks_all(struct disks *d, enum diskctl_op op, uint64_t a, uint64_t b,
+              struct xlc_error *err)
+{
+    int r = 0;
+
+    for (unsigned int i = 0; i < d->list.n && !r; i++)
+        r = disks_ask(d, i, op, a, b, -1, NULL, err);
+    return r;
+}
+
+int disks_look(struct disks *d, unsigned int i, enum diskctl_op op,
+               uint64_t a, struct diskctl_status *st, struct xlc_error *err)
+{
+    const struct diskctl_ask ask = { op, a, 0 };
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    diskctl_call(d->at[i].look, &ask, -1, st, &e);
+    return e.status ? named(d, i, &e, err) : 0;
+}
+
+int disks_follow(struct disks *d, unsigned int i, struct xlc_error *err)
+{
+    const struct diskctl_ask ask = { DISKCTL_FOLLOW, 0, 0 };
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    diskctl_call(d->at[i].look, &ask, d->at[i].plugin, NULL, &e);
+    return e.status ? named(d, i, &e, err) : 0;
+}
+
+/* ---- Status -------------------------------------------------------------- */
+
+static const char *state_name(const struct diskctl_status *st)
+{
+    static const char *const primary[] = {
+        "alone", "syncing", "synced", "protected",
+    };
+    static const char *const secondary[] = {
+        "idle", "greeting", "syncing", "following",
+    };
+
+    if (st->state > 3 || st->role == DISKCTL_PLAIN) return "?";
+    return st->role == DISKCTL_PRIMARY ? primary[st->state] :
+           secondary[st->state];
+}
+
+/* In the session's count, as all other epochs that are shown. */
+static uint64_t session_epoch(const struct disks *d, uint64_t epoch)
+{
+    return epoch < d->list.first ? 0 : epoch - d->list.first + 1;
+}
+
+static void numbers(const struct disks *d, const struct diskctl_status *st,
+                    struct json *j)
+{
+    bool primary = st->role == DISKCTL_PRIMARY;
+
+    json_str(j, "role", primary ? "primary" : "secondary");
+    json_str(j, "state", state_name(st));
+    json_uint(j, "generation", st->generation);
+    json_uint(j, "held_epoch", session_epoch(d, st->held));
+    json_uint(j, "durable_epoch", session_epoch(d, st->durable));
+    if (primary) {
+        json_uint(j, "lacking_bytes", st->lacking);
+        json_uint(j, "unsafe_bytes", st->unsafe);
+        json_uint(j, "copied_bytes", st->copied);
+        json_uint(j, "queued_bytes", st->queued);
+        json_uint(j, "queue_limit_bytes", st->queue_limit);
+        json_uint(j, "waits_total", st->waits);
+        json_uint(j, "wait_us", st->wait_us);
+        json_uint(j, "losses_total", st->losses);
+    } else {
+        json_uint(j, "accepted_epoch", session_epoch(d, st->accepted));
+        json_uint(j, "kept_bytes", st->kept);
+        json_uint(j, "kept_limit_bytes", st->kept_limit);
+        json_uint(j, "journal_bytes", st->journal);
+    }
+    if (st->why[0]) json_str(j, "why", st->why);
+}
+
+void disks_json(struct disks *d, struct json *j)
+{
+    json_array(j, "disks");
+    for (unsigned int i = 0; i < d->list.n; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        struct diskctl_status st;
+
+        json_object(j, NULL);
+        json_str(j, "vdev", d->list.at[i].vdev);
+        json_str(j, "peer_path", d->list.at[i].path);
+        json_uint(j, "size_bytes", d->list.at[i].size);
+        if (disks_look(d, i, DISKCTL_STATUS, 0, &st, &e)) {
+            json_str(j, "state", "unknown");
+            json_str(j, "why", e.msg);
+        } else {
+            numbers(d, &st, j);
+        }
+        json_object_end(j);
+    }
+    json_array_end(j);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * diskserve.h - Run the program that starts and ends the disks' plugins
+ *
+ * hotplug/disk-serve knows where an image's sockets and files are, and how
+ * nbdkit is started; `block-colo` uses it, too. It is installed in libexecdir;
+ * XL_COLO_DISK_SERVE in the environment names another one.
+ */
+#ifndef XLC_DISKSERVE_H
+#define XLC_DISKSERVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#define DISKSERVE_FOLDER_MAX 128
+
+/**
+ * diskserve() - run it and wait for its end
+ * @words: its arguments, NULL at the end
+ * @folder: where the line that it prints goes, DISKSERVE_FOLDER_MAX octets;
+ *          NULL: not wanted
+ *
+ * Return: 0; a negative errno with the program's own sentence
+ */
+int diskserve(const char *const *words, char *folder, struct xlc_error *err);
+
+/* The folder of an image that is served here. */
+int diskserve_folder(const char *path, char *folder, struct xlc_error *err);
+
+/**
+ * diskserve_secondary() - serve a copy's image
+ * @uuid: of its history; @size: octets
+ * @force: overwrite an image of which nothing is known
+ */
+int diskserve_secondary(const char *path, const uint8_t uuid[16],
+                        uint64_t size, int force, char *folder,
+                        struct xlc_error *err);
+
+/* Serve it no longer. */
+int diskserve_end(const char *path, struct xlc_error *err);
+
+#endif
