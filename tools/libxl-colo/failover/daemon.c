@@ -16,17 +16,25 @@
 #define LOG_DIR    "/var/log/xen"
 #define SCOPE_MARK "XL_COLO_SCOPE"
 
-void daemon_detach(const char *role, const char *name)
+void daemon_file(char *path, size_t size, const char *name,
+                 const char *suffix)
 {
-    char path[512], safe[256];
+    char safe[256];
     size_t i;
-    int null;
 
     for (i = 0; name[i] && i < sizeof(safe) - 1; i++)
         safe[i] = isalnum((unsigned char)name[i]) ||
                   strchr("-_.", name[i]) ? name[i] : '_';
     safe[i] = 0;
-    snprintf(path, sizeof(path), "%s/xl-remus-%s.log", LOG_DIR, safe);
+    snprintf(path, size, "%s/xl-remus-%s.%s", LOG_DIR, safe, suffix);
+}
+
+void daemon_detach(const char *role, const char *name)
+{
+    char path[512];
+    int null;
+
+    daemon_file(path, sizeof(path), name, "log");
     setsid();
     if (chdir("/")) log_warn("chdir / failed");
     /* The standard descriptors first, so that the log gets none of them. */

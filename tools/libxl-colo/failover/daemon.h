@@ -4,6 +4,11 @@
 #define XLC_DAEMON_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* The path of a log: /var/log/xen/xl-remus-NAME.SUFFIX. */
+void daemon_file(char *path, size_t size, const char *name,
+                 const char *suffix);
 
 /**
  * daemon_detach() - a session of its own, no terminal, a log file
