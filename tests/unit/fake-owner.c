@@ -4,9 +4,9 @@
  *
  * fake-owner UUID DIR: listens in xl-colo.run, prints "ready", then answers
  * each question OP with the first line of DIR/OP, or with {"rc":0} if there is
- * none, and adds OP to DIR/asked. A question whose file is empty is never
- * answered. After a "stop", "shutdown" or "reboot" that was answered with rc 0
- * its guest is free and it ends.
+ * none, and adds OP, and what came with it, to DIR/asked. A question whose
+ * file is empty is never answered. After a "stop", "shutdown" or "reboot" that
+ * was answered with rc 0 its guest is free and it ends.
  */
 #include <config.h>
 
@@ -16,7 +16,7 @@
 
 #include "control.h"
 
-static void note(const char *dir, const char *op)
+static void note(const char *dir, const char *op, const char *args)
 {
     char path[256];
     FILE *f;
@@ -24,7 +24,7 @@ static void note(const char *dir, const char *op)
     snprintf(path, sizeof(path), "%s/asked", dir);
     f = fopen(path, "a");
     if (!f) exit(1);
-    fprintf(f, "%s\n", op);
+    fprintf(f, "%s%s%s\n", op, *args ? " " : "", args);
     fclose(f);
 }
 
@@ -51,7 +51,7 @@ static bool answer(struct control *c, const struct control_req *q,
     const char *op = control_op_name(q->op);
     char text[4096];
 
-    if (q->op != CONTROL_STATUS) note(dir, op);
+    if (q->op != CONTROL_STATUS) note(dir, op, q->args);
     if (!answer_to(dir, op, text)) return false;
     control_reply(c, q->id, text);
     return (q->op == CONTROL_STOP || q->op == CONTROL_SHUTDOWN ||

@@ -3,8 +3,8 @@
  * stub-xlcolo.c - A libxl-colo that only says what it was asked to do
  *
  * For tests of tools/xl-ext without Xen. xlc_protect() prints the options and
- * returns $STUB_OUTCOME. The sockets are looked for in xl-colo.run, in the
- * current directory.
+ * returns $STUB_OUTCOME. The sockets are looked for in xl-colo.run, the
+ * configuration of domains in xen.etc, in the current directory.
  */
 #include <config.h>
 
@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config-file.h"
 #include "control.h"
 #include "xlcolo.h"
 
 static void __attribute__((constructor)) be_a_test(void)
 {
     control_set_dir("xl-colo.run");
+    config_file_set_dir("xen.etc");
 }
 
 void xlc_options_init(struct xlc_options *o)
@@ -47,6 +49,8 @@ enum xlc_outcome xlc_protect(const struct xlc_options *o)
            o->quiet ? "q" : "", o->verbose ? "v" : "");
     for (unsigned int i = 0; i < o->npeers; i++)
         printf(" [%s]", o->peers[i]);
+    if (o->events) printf(" events [%s]", o->events);
+    if (o->config) printf(" config [%s]", o->config);
     putchar('\n');
     fflush(stdout);
     return outcome ? (enum xlc_outcome)strtol(outcome, NULL, 10) :

@@ -238,9 +238,11 @@ static void test_questions(void)
         bool got;
 
         fd = client();
-        snprintf(line, sizeof(line), "%s\n", control_op_name(op));
+        snprintf(line, sizeof(line), "%s%s\n", control_op_name(op),
+                 op == CONTROL_SET ? " a=1 b=~" : "");
         tells(fd, line);
-        got = question(c, &q) && q.op == op;
+        got = question(c, &q) && q.op == op &&
+              !strcmp(q.args, op == CONTROL_SET ? "a=1 b=~" : "");
         control_reply(c, q.id, "{\"rc\":0}");
         ok(got && !strcmp(hears(fd), "{\"rc\":0}\n"), "%s is asked and "
            "answered on one line", control_op_name(op));
@@ -272,19 +274,27 @@ static void test_questions(void)
 
 static void test_bad_clients(void)
 {
+    static char long_line[CONTROL_LINE_MAX + 8];
     static const struct {
         const char *text, *answer;
     } bad[] = {
         { "\n", "no such operation" },
         { "Status\n", "no such operation" },
         { "status \n", "no such operation" },
-        { "0123456789012345678901234567890123456789012345678901234567890123"
-          "4567\n", "too long" },
+        { "wait for=it\n", "no such operation" },
+        { "set\n", "no such operation" },
+        { "setting a=1\n", "no such operation" },
+        { "set a=\t\n", "no such operation" },
+        { "set a=\x7f\n", "no such operation" },
+        { "set a=\xc3\xa4\n", "no such operation" },
+        { long_line, "too long" },
     };
     struct control *c = must_listen();
     struct control_req q;
     int fd;
 
+    memset(long_line, 'x', sizeof(long_line) - 1);
+    memcpy(long_line, "set ", 4);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fd = client();
         tells(fd, bad[i].text);
@@ -295,12 +305,22 @@ static void test_bad_clients(void)
     }
 
     fd = client();
+    if (send(fd, "status\0x\n", 9, MSG_NOSIGNAL) != 9) exit(1);
+    turn(c, &q);
+    ok(turn(c, &q) == 0 && strstr(hears(fd), "no such operation"),
+       "nothing hides behind a zero");
+    close(fd);
+
+    fd = client();
     tells(fd, "sta");
     ok(turn(c, &q) == 0 && turn(c, &q) == 0, "half a line is no question");
     tells(fd, "tus\nrest");
     ok(question(c, &q) && q.op == CONTROL_STATUS, "its other half makes one");
+    ok(control_waits(c, q.id) && !control_waits(c, q.id + 1),
+       "it waits for its answer");
     close(fd); /* without waiting for the answer */
     turn(c, &q);
+    ok(!control_waits(c, q.id), "until it goes away");
     control_reply(c, q.id, "{\"rc\":0}");
     ok(!control_busy(c), "a client that went away is forgotten");
 
@@ -386,7 +406,7 @@ static void test_ask(void)
 {
     struct control *c = must_listen();
     struct xlc_error err = XLC_ERROR_INIT;
-    char *answer = NULL, path[200];
+    char *answer = NULL, path[200], args[CONTROL_LINE_MAX];
     pthread_t t;
     int r;
 
@@ -402,6 +422,21 @@ static void test_ask(void)
     answer = NULL;
     r = control_ask(sock, CONTROL_STOP, 200, &answer, &err);
     ok(r == -ETIMEDOUT && !answer, "ask: %s", strstr(err.msg, "no"));
+
+    /* "set ", the arguments and the newline are a whole line. */
+    memset(args, 'x', sizeof(args) - 1);
+    args[CONTROL_LINE_MAX - 5] = 0;
+    r = control_ask_begin(sock, CONTROL_SET, args, 5000, &err);
+    ok(r >= 0, "ask: the longest question");
+    close(r);
+    memset(args, 'x', CONTROL_LINE_MAX - 4);
+    args[CONTROL_LINE_MAX - 4] = 0;
+    xlc_error_clear(&err);
+    r = control_ask_begin(sock, CONTROL_SET, args, 5000, &err);
+    ok(r == -EINVAL, "ask: %s", err.msg);
+    xlc_error_clear(&err);
+    r = control_ask_begin(sock, CONTROL_SET, "a=1\nstop", 5000, &err);
+    ok(r == -EINVAL, "ask: %s", err.msg);
     serving = false;
     pthread_join(t, NULL);
     control_free(c);

@@ -42,7 +42,9 @@ some() {
 export XL_COLO_DISTRIB_XL=/bin/true
 "$xl" help | grep -oE '^ remus[a-z-]*' | tr -d ' ' | some |
     lacks '=head2 xl ' '' | missing "subcommands"
-for c in remus remus-status remus-stop; do
+"$xl" help remus-set | sed '1,/^Keys/d' | grep -oE '^[a-z-]+' | some |
+    lacks '=item ' '' | missing "settings"
+for c in remus remus-status remus-stop remus-report; do
     "$xl" help $c | grep -oE '^-[a-zA-Z]\b|--[a-z-]+' |
         grep -vxE -e '-h|--help' | sort -u | some | lacks 'B<' '>' |
         missing "options of xl $c"
@@ -58,7 +60,8 @@ for f in prim sec; do
 done
 
 grep -ohE 'json_[a-z]+\(&?j, "[a-z_]+"' \
-    "$src"/tools/libxl-colo/session/*-status.c | grep -oE '"[a-z_]+"' |
+    "$src"/tools/libxl-colo/session/{*-status,disks}.c \
+    "$src/tools/libxl-colo/failover/reunion.c" | grep -oE '"[a-z_]+"' |
     tr -d '"' | sort -u | some | while IFS= read -r key; do
         grep -qE "^=item ([a-z_]+, )*$key(,|\$)|I<$key>" "$page" ||
             echo "$key"

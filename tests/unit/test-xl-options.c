@@ -11,36 +11,11 @@
 
 #include "distrib.h"
 #include "guard.h"
-#include "remus-opts.h"
+#include "parse-line.h"
 #include "tap.h"
 #include "xl.h"
 
-#define ARGS_MAX 24
-
-/* Split @line at blanks; '' is an empty argument. Return: how many */
-static int split(char *line, char **argv)
-{
-    int argc = 0;
-
-    for (char *p; (p = strsep(&line, " ")) && argc < ARGS_MAX - 1;)
-        if (*p) argv[argc++] = strcmp(p, "''") ? p : p + 2;
-    argv[argc] = NULL;
-    return argc;
-}
-
-static int parse(struct remus_args *a, const char *line, char **keep,
-                 struct xlc_error *err)
-{
-    char *argv[ARGS_MAX], *copy = NULL;
-    int argc, r;
-
-    if (asprintf(&copy, "remus %s", line) < 0) exit(1);
-    argc = split(copy, argv);
-    xlc_error_clear(err);
-    r = remus_args_parse(a, argc, argv, err);
-    *keep = copy;
-    return r;
-}
+#define ARGS_MAX PARSE_LINE_ARGS
 
 /* ---- Numbers ------------------------------------------------------------ */
 
@@ -156,6 +131,8 @@ static void test_each(void)
     GOOD("--staging-limit 1024G d h", a.o.staging_bytes == 1ull << 40);
     GOOD("--netbuf-limit 131072 d h", a.o.netbuf_bytes == 131072);
     GOOD("--plaintext d h", a.o.plaintext);
+    GOOD("--colo --mode=remus d h", a.o.colo);
+    GOOD("--mode remus d h", !a.o.colo);
     GOOD("--quiet d h", a.o.quiet);
     GOOD("--verbose d h", a.o.verbose);
     GOOD("--peer 10.0.0.2 d h", a.o.npeers == 1 &&
@@ -212,9 +189,12 @@ static void test_refused(void)
         { "-b d h", "-b: replicating to nowhere is left to" },
         { "-F -b d h", "/usr/lib/xen-*/bin/xl remus" },
         { "-N /script d h", "-N: a network buffer script" },
-        { "-c d h", "-c: COLO is not supported yet" },
-        { "--colo d h", "--colo: COLO is not supported yet" },
-        { "-p d h", "-p: COLO is not supported yet" },
+        { "-c d h", "--colo: what the two copies send can't be compared" },
+        { "--colo d h", "--colo --mode=remus keeps a copy" },
+        { "--colo --mode=auto d h", "--mode=auto: what the two copies" },
+        { "--mode colo d h", "--mode=colo: what the two copies" },
+        { "--colo --mode fast d h", "--mode fast: it can be remus" },
+        { "-p d h", "-p: what the two copies send can't be compared yet" },
         { "-x d h", "-x: no such option" },
         { "--frobnicate d h", "--frobnicate: no such option" },
         { "--p 1 d h", "--p: no such option" }, /* peer, port, plaintext */
@@ -316,7 +296,8 @@ static void test_find(void)
         { "remus-sta", "remus-status" }, { "remus-sto", "remus-stop" },
         { "remus-stop", "remus-stop" }, { "remus-stopp", NULL },
         { "remus-c", "remus-checkpoint" }, { "remus-f", "remus-failover" },
-        { "remus-r", "remus-receive" }, { "list", NULL }, { "help", NULL },
+        { "remus-r", NULL }, { "remus-rec", "remus-receive" },
+        { "remus-se", "remus-set" }, { "list", NULL }, { "help", NULL },
         { "migrate-receive", NULL }, { "Remus", NULL },
     };
     bool pass = true;
@@ -495,6 +476,7 @@ int main(void)
     test_defaults();
     test_each();
     test_refused();
+    parse(NULL, NULL, NULL, NULL);
     test_help();
     test_globals();
     test_find();

@@ -103,6 +103,8 @@ static void test_match(void)
           false },
         { "web2", false, true, false, false },
         { "web2--incoming", false, true, false, true },
+        { "web2--colo", false, true, false, true },
+        { "web2--other", false, false, false, false },
         { "web1--incoming", false, false, false, false },
         { "9", false, true, false, true },
         { "web", false, false, false, false },

@@ -101,11 +101,13 @@ ok $? "it never runs itself"
 
 # ---- Help ---------------------------------------------------------------------
 
+commands=$(grep -c '^    { "remus' \
+    "${abs_top_srcdir:-.}/tools/xl-ext/commands.c")
 for args in help ''; do
     # shellcheck disable=SC2086 # nothing, or one word
     DISTRIB_STATUS=3 run $args
     [ "$status" -eq 3 ] && head -1 out | grep -q "^<$args>$" &&
-        [ "$(grep -c '^ remus[a-z-]*  *[A-Z]' out)" -eq 6 ]
+        [ "$(grep -c '^ remus[a-z-]*  *[A-Z]' out)" -eq "$commands" ]
     ok $? "xl $args: the distribution's help, then ours, its exit status"
 done
 # What Debian's completion for bash makes of it.
@@ -118,15 +120,16 @@ END
 chmod +x list
 XL_COLO_DISTRIB_XL=$work/list run help
 words=$(sed 1,4d out | awk '/^ [^ ]/ {print $1}' | tr '\n' ' ')
-[ "$words" = "create list remus remus-checkpoint remus-failover \
-remus-receive remus-status remus-stop " ]
+want=$(sed -n 's/^    { "\(remus[a-z-]*\)".*/\1/p' \
+    "${abs_top_srcdir:-.}/tools/xl-ext/commands.c" | tr '\n' ' ')
+[ "$words" = "create list $want" ]
 ok $? "one word a subcommand for completion"
 run help remus
 head -1 out | grep -q '^<help>$' && grep -q -e '--interval MS' out
 ok $? "help remus: both"
 run help create
 expect help create; ok $? "help create: the distribution's"
-for c in checkpoint failover receive status stop; do
+for c in checkpoint failover receive report set status stop; do
     run help remus-$c
     [ "$status" -eq 0 ] && grep -q "^Usage: xl \[-v\] remus-$c" out &&
         ! grep -q '^<' out
@@ -167,6 +170,31 @@ ok $? "nothing protected: [] and 0"
 run remus-status web1
 [ "$status" -eq 1 ] && grep -q "'web1' is not protected" err
 ok $? "a domain that is not protected: 1"
+mkdir xen.etc
+echo 'colo="interval=50,peer=10.0.0.2,plaintext"' >xen.etc/web1.cfg
+run remus web1 host2
+[ "$status" -eq 0 ] && grep -q \
+    ' interval 50 .* flags p peers \[10.0.0.2\] config \[xen.etc/web1.cfg\]' out
+ok $? "what the domain's file says"
+run remus --peer a -i 70 web1 host2
+grep -q ' interval 70 .* peers \[a\] config' out
+ok $? "the command line wins"
+run remus --config '' web1 host2
+grep -q ' interval 200 .* peers$' out; ok $? "--config '': no file"
+echo 'colo="interval=5"' >xen.etc/web1.cfg
+run remus web1 host2
+[ "$status" -eq 2 ] && grep -q 'web1.cfg: colo: interval 5: it must be' err &&
+    ! [ -s out ]
+ok $? "nonsense in it: 2, and nothing was done"
+rm -r xen.etc
+run remus-set web1 interval=50
+[ "$status" -eq 1 ] && grep -q "'web1' is not protected" err
+ok $? "remus-set of such a domain: 1"
+for args in '' web1 'web1 interval' 'web1 interval=50 x'; do
+    # shellcheck disable=SC2086 # words
+    run remus-set $args
+    [ "$status" -eq 2 ] && ! [ -s out ]; ok $? "remus-set $args: 2"
+done
 for c in checkpoint failover stop; do
     run remus-$c web1
     [ "$status" -eq 1 ] && grep -q "'web1' is not protected" err
@@ -243,6 +271,25 @@ echo 'gibberish' >web1/checkpoint
 run remus-checkpoint web1
 [ "$status" -eq 1 ] && grep -q 'makes no sense' err; ok $? "gibberish too"
 rm web1/asked
+run remus-set web1 interval=50 mode=remus
+[ "$status" -eq 0 ] && asked web1 set interval=50 mode=remus
+ok $? "remus-set"
+rm web1/asked
+long=$(printf '%0300d' 5)
+run remus-set web1 "interval=$long"
+[ "$status" -eq 2 ] && grep -q 'too much in one go' err && ! [ -e web1/asked ]
+ok $? "more than a line: 2"
+run remus-set web1 "interval=50
+stop"
+[ "$status" -eq 1 ] && grep -q 'only plain characters' err &&
+    ! [ -e web1/asked ]
+ok $? "nor does a second line pass"
+echo '{"rc":22,"error":"interval 5: it must be 10 to 60000"}' >web1/set
+run remus-set web1 interval=5
+[ "$status" -eq 1 ] && [ "$(cat err)" = \
+    "xl remus-set: interval 5: it must be 10 to 60000" ]
+ok $? "what it refuses is a sentence"
+rm web1/asked
 
 echo '{"rc":16,"error":"the other host is silent"}' >web1/shutdown
 run shutdown -w web1
@@ -285,6 +332,9 @@ expect destroy web2; ok $? "another domain of that name is not meant"
 run remus-checkpoint web2
 [ "$status" -eq 1 ] && grep -q 'runs on the other host' err
 ok $? "remus-checkpoint on the wrong host"
+run remus-set web2 interval=50
+[ "$status" -eq 1 ] && grep -q 'runs on the other host' err
+ok $? "remus-set too"
 run remus-failover web2
 [ "$status" -eq 0 ] && asked web2 failover; ok $? "remus-failover"
 sed -i s/protecting/running/ web2/status

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-control.c - xl remus-checkpoint, remus-failover, remus-stop */
+/* cmd-control.c - xl remus-checkpoint, -failover, -set, -stop */
 #include <config.h>
 
 #include <errno.h>
@@ -8,20 +8,25 @@
 
 #include "cleanup.h"
 #include "control.h"
+#include "live.h"
 #include "opts.h"
 #include "status.h"
 #include "xl.h"
 #include "xl-ask.h"
 
-int xl_ask(const struct status *s, enum control_op op, int timeout_ms,
-           struct xlc_error *err)
+int xl_ask(const struct status *s, enum control_op op, const char *args,
+           int timeout_ms, struct xlc_error *err)
 {
     struct status answer = { .path = s->path };
     char *json = NULL;
     long long rc;
     const char *why;
-    int r = control_ask(s->path, op, timeout_ms, &json, err);
+    CLEANUP_FD int fd = control_ask_begin(s->path, op, args, timeout_ms,
+                                          err);
+    int r;
 
+    if (fd < 0) return fd;
+    r = control_ask_end(fd, s->path, timeout_ms, &json, err);
     if (r) return r;
     status_parse(&answer, json); /* is no status, but has the same frame */
     if (!status_number(&answer, "rc", &rc))
@@ -38,7 +43,7 @@ int xl_ask(const struct status *s, enum control_op op, int timeout_ms,
 /**
  * struct asked - a command that is one question to one protection
  * @name: the command
- * @op: the question
+ * @op: the question; @args: of CONTROL_SET
  * @timeout_ms: for its answer
  * @role: it must be asked of; NULL for any
  * @elsewhere: what to do about the other role
@@ -46,6 +51,7 @@ int xl_ask(const struct status *s, enum control_op op, int timeout_ms,
 struct asked {
     const char *name;
     enum control_op op;
+    const char *args;
     int timeout_ms;
     const char *role;
     const char *elsewhere;
@@ -73,7 +79,7 @@ static int ask(const struct asked *q, const char *what,
         r = xlc_error_set(err, -EINVAL, "%s", q->elsewhere);
         goto out;
     }
-    r = xl_ask(one, q->op, q->timeout_ms, err);
+    r = xl_ask(one, q->op, q->args, q->timeout_ms, err);
 out:
     statuses_free(&s);
     return r;
@@ -104,11 +110,13 @@ static int run(const struct asked *q, int argc, char **argv)
     return 1;
 }
 
+static const char elsewhere[] = "the guest runs on the other host: ask there";
+
 int main_checkpoint(const struct xl_globals *g, int argc, char **argv)
 {
     static const struct asked q = {
-        "remus-checkpoint", CONTROL_CHECKPOINT, 60000, "primary",
-        "the guest runs on the other host: ask there",
+        .name = "remus-checkpoint", .op = CONTROL_CHECKPOINT,
+        .timeout_ms = 60000, .role = "primary", .elsewhere = elsewhere,
     };
 
     (void)g;
@@ -125,6 +133,65 @@ int main_failover(const struct xl_globals *g, int argc, char **argv)
     (void)g;
     return run(&q, argc, argv);
 }
+
+/* ---- Settings --------------------------------------------------------- */
+
+void help_set(FILE *out)
+{
+    opts_help(out, NULL, 0);
+    fprintf(out, "\nKeys, and what they may be:\n\n");
+    for (const struct policy_key *k = policy_keys; k->name; k++)
+        if (live_matters(k, false))
+            fprintf(out, "%-24s%u to %u %s\n", k->name, k->min, k->max,
+                    k->unit);
+    fprintf(out, "%-24s%s\n", "mode", "remus");
+}
+
+/* "key=value" arguments as one line. Return: 0 or -EINVAL */
+static int join(char line[CONTROL_LINE_MAX], int argc, char **argv,
+                struct xlc_error *err)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < argc; i++) {
+        size_t n = strlen(argv[i]);
+
+        if (!strchr(argv[i], '=') || strchr(argv[i], ' '))
+            return xlc_error_set(err, -EINVAL, "%.64s: it must be key=value",
+                                 argv[i]);
+        if (len + n + 2 > CONTROL_LINE_MAX)
+            return xlc_error_set(err, -EINVAL, "%.64s: too much in one go",
+                                 argv[i]);
+        if (len) line[len++] = ' ';
+        memcpy(line + len, argv[i], n + 1);
+        len += n;
+    }
+    return 0;
+}
+
+int main_set(const struct xl_globals *g, int argc, char **argv)
+{
+    char line[CONTROL_LINE_MAX] = "";
+    const struct asked q = {
+        .name = "remus-set", .op = CONTROL_SET, .args = line,
+        .timeout_ms = 10000, .role = "primary", .elsewhere = elsewhere,
+    };
+    struct xlc_error err = XLC_ERROR_INIT;
+    int first = opts_parse(NULL, 0, NULL, NULL, argc, argv, &err);
+
+    (void)g;
+    if (first >= 0 && argc - first < 2)
+        first = xlc_error_set(&err, -EINVAL, first == argc ? "which domain?" :
+                              "what is to be set?");
+    if (first >= 0 && join(line, argc - first - 1, argv + first + 1, &err))
+        first = -EINVAL;
+    if (first < 0) return xl_usage(q.name, &err);
+    if (!ask(&q, argv[first], &err)) return 0;
+    xl_say(q.name, "%s", err.msg);
+    return 1;
+}
+
+/* ---- The end ---------------------------------------------------------- */
 
 static const struct opt stop_opts[] = {
     { 0, "resume", NULL, OPT_FLAG, .where = 0,

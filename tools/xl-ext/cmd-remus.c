@@ -13,13 +13,16 @@ int main_remus(const struct xl_globals *g, int argc, char **argv)
     struct remus_args a;
     enum xlc_outcome o;
 
-    if (remus_args_parse(&a, argc, argv, &err))
+    if (remus_args_parse(&a, argc, argv, &err)) {
+        remus_args_free(&a);
         return xl_usage("remus", &err);
+    }
     for (unsigned int i = 0; i < a.notes.n; i++)
         xl_say("remus", "%s", a.notes.text[i]);
     a.o.verbose |= g->verbose > 0;
     o = xlc_protect(&a.o);
     xl_say("remus", "%s", xlc_outcome_text(o));
+    remus_args_free(&a);
     return (int)o;
 }
 

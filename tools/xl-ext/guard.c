@@ -131,7 +131,7 @@ static int end_first(const struct guarded *g, const struct status *s)
     enum control_op op = status_is_primary(s) ? g->op : CONTROL_STOP;
     char name[128];
     const char *n = status_text(s, "domain");
-    int r = xl_ask(s, op, END_MS, &err);
+    int r = xl_ask(s, op, NULL, END_MS, &err);
 
     xlc_sanitise(name, sizeof(name), n, (unsigned int)strlen(n));
     /* Ended by itself meanwhile, and took its socket with it. */

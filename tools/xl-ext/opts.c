@@ -105,13 +105,11 @@ static int set_list(const struct opt *o, void *into, const char *name,
     return 0;
 }
 
-static int set(const struct opt *o, bool by_name, void *into,
+/* @name is what the option is called in sentences. */
+static int set(const struct opt *o, const char *name, void *into,
                struct opt_notes *notes, const char *arg,
                struct xlc_error *err)
 {
-    char name[32];
-
-    show(name, sizeof(name), o, by_name);
     switch (o->kind) {
     case OPT_FLAG:
         *(bool *)(void *)((char *)into + o->where) = true;
@@ -192,6 +190,7 @@ int opts_parse(const struct opt *opts, unsigned int n, void *into,
     opterr = 0;
     while ((c = getopt_long(argc, argv, t.letters, t.longs, NULL)) != -1) {
         unsigned int i = 0;
+        char name[32];
         int r;
 
         if (c == 'h') return OPTS_HELP;
@@ -201,11 +200,113 @@ int opts_parse(const struct opt *opts, unsigned int n, void *into,
         else
             while (i < n && opts[i].letter != c)
                 i++;
-        r = set(&opts[i], c >= LONG_BASE, into, notes, optarg, err);
+        show(name, sizeof(name), &opts[i], c >= LONG_BASE);
+        r = set(&opts[i], name, into, notes, optarg, err);
         if (r) return r;
     }
     return optind;
 }
+
+/* ---- In a file -------------------------------------------------------- */
+
+static bool is_pairs(const struct opt *o)
+{
+    return o->kind == OPT_LIST && strchr(o->arg, '=');
+}
+
+/* One "key=value" or "key". */
+static int set_text(const struct opt *opts, unsigned int n, uint64_t *seen,
+                    void *into, struct opt_notes *notes, char *text,
+                    struct xlc_error *err)
+{
+    char *value = strchr(text, '='), key[48];
+    size_t len = strcspn(text, "=");
+    const struct opt *o = NULL;
+
+    xlc_sanitise(key, sizeof(key), text, (unsigned int)len);
+    for (unsigned int i = 0; i < n && !o; i++) {
+        size_t name = opts[i].name ? strlen(opts[i].name) : 0;
+        bool pairs = is_pairs(&opts[i]) && name < len && text[name] == '.';
+
+        if (!name || (!pairs && name != len) ||
+            memcmp(text, opts[i].name, name))
+            continue;
+        if (is_pairs(&opts[i]) && (!pairs || name + 1 == len || !value))
+            return xlc_error_set(err, -EINVAL, "%s: %s.%s it must be", key,
+                                 opts[i].name, opts[i].arg);
+        if (pairs) value = text + name; /* and 1, as behind a '=' */
+        o = &opts[i];
+        if (o->kind != OPT_LIST && *seen & 1ull << i)
+            return xlc_error_set(err, -EINVAL, "%s: more than once", key);
+        *seen |= 1ull << i;
+    }
+    if (!o) return xlc_error_set(err, -EINVAL, "%s: no such key", key);
+    if (o->typed)
+        return xlc_error_set(err, -EINVAL, "%s: only on the command line",
+                             key);
+    if (o->arg && !value)
+        return xlc_error_set(err, -EINVAL, "%s: needs a value", key);
+    if (!o->arg && value) {
+        if (strcmp(value, "=0") && strcmp(value, "=1"))
+            return xlc_error_set(err, -EINVAL, "%s: it must be 0 or 1", key);
+        if (value[1] == '0') return 0;
+    }
+    return set(o, key, into, notes, value ? value + 1 : NULL, err);
+}
+
+int opts_text(const struct opt *opts, unsigned int n, void *into,
+              struct opt_notes *notes, char *text, struct xlc_error *err)
+{
+    uint64_t seen = 0;
+    char *piece;
+
+    while ((piece = strsep(&text, ","))) {
+        size_t len;
+        int r;
+
+        piece += strspn(piece, " \t\r\n");
+        for (len = strlen(piece); len && strchr(" \t\r\n", piece[len - 1]);)
+            piece[--len] = 0;
+        if (!len) return xlc_error_set(err, -EINVAL, "an empty key");
+        r = set_text(opts, n, &seen, into, notes, piece, err);
+        if (r) return r;
+    }
+    return 0;
+}
+
+static bool same_key(const char *a, const char *b)
+{
+    size_t len = strcspn(a, "=");
+
+    return len == strcspn(b, "=") && !memcmp(a, b, len);
+}
+
+void opts_yield(const struct opt *opts, unsigned int n, void *into,
+                const void *strong)
+{
+    for (const struct opt *o = opts; o < opts + n; o++) {
+        const char **list = (void *)((char *)into + o->where);
+        const char *const *theirs =
+            (const void *)((const char *)strong + o->where);
+        unsigned int *count = (void *)((char *)into + o->count);
+        unsigned int had, m;
+
+        if (o->kind != OPT_LIST) continue;
+        m = *(const unsigned int *)(const void *)((const char *)strong +
+                                                  o->count);
+        had = *count;
+        *count = 0;
+        for (unsigned int i = 0; i < had; i++) {
+            bool keep = !m || is_pairs(o);
+
+            for (unsigned int k = 0; k < m && keep; k++)
+                keep = !same_key(list[i], theirs[k]);
+            if (keep) list[(*count)++] = list[i];
+        }
+    }
+}
+
+/* ---- Help ------------------------------------------------------------- */
 
 static void help_one(FILE *out, const struct opt *o)
 {

@@ -28,8 +28,11 @@ static const struct opt opts[] = {
       .text = "Do not hold back the guest's output (needs -F)." },
     { 'd', NULL, NULL, OPT_FLAG, AT(o.no_disk),
       .text = "Do not mirror the guest's disks (needs -F). Without it\n"
-              "a guest with a writable disk is refused: disks can't\n"
-              "be mirrored yet." },
+              "all writable disks must be script=block-colo." },
+    { 0, "config", "FILE", OPT_STRING, AT(config), .typed = true,
+      .text = "Read colo=\"…\" from FILE, a domain's configuration\n"
+              "(default /etc/xen/DOMAIN.cfg if it is there; '' reads\n"
+              "none). What the command line says wins." },
     { 0, "peer", "ADDRESS", OPT_LIST, AT(o.peers),
       .count = offsetof(struct remus_args, o.npeers), .max = XLC_PEER_MAX,
       .text = "Another address of <host>; may be given several times.\n"
@@ -62,6 +65,28 @@ static const struct opt opts[] = {
     { 0, "plaintext", NULL, OPT_FLAG, AT(o.plaintext),
       .text = "No TLS on the data connections: only for a cable\n"
               "between the two hosts that nobody else can reach." },
+    { 0, "disk", "VDEV=PATH", OPT_LIST, AT(o.disks),
+      .count = offsetof(struct remus_args, o.ndisks), .max = XLC_DISK_MAX,
+      .text = "<host> has the image of the mirrored disk VDEV at PATH,\n"
+              "not at the same path as here; may be repeated." },
+    { 0, "disk-rate", "SIZE", OPT_SIZE, AT(o.disk_rate),
+      IN(REMUS_DISK_RATE_MIN, REMUS_DISK_RATE_MAX),
+      .text = "The first copy of a disk takes SIZE octets a second at\n"
+              "most (default: no limit)." },
+    { 0, "force-sync", NULL, OPT_FLAG, AT(o.force_sync), .typed = true,
+      .text = "Overwrite images on <host> of which it is not known\n"
+              "that they are copies of this guest's." },
+    { 'c', "colo", NULL, OPT_FLAG, AT(o.colo),
+      .text = "Keep the copy as a domain that is put back in place at\n"
+              "each checkpoint, so that a failover restores nothing.\n"
+              "PVH guests; needs --mode=remus, as the copies can't be\n"
+              "compared yet." },
+    { 0, "mode", "MODE", OPT_STRING, AT(mode),
+      .text = "remus: what the guest sends waits for checkpoints. (auto\n"
+              "and colo can't be had yet.)" },
+    { 0, "events", "FILE", OPT_STRING, AT(o.events),
+      .text = "Append to FILE what happens, a line of JSON each; see\n"
+              "remus-report." },
     { 0, "quiet", NULL, OPT_FLAG, AT(o.quiet), .text = "No progress." },
     { 0, "verbose", NULL, OPT_FLAG, AT(o.verbose),
       .text = "Say what is done in detail." },
@@ -74,13 +99,29 @@ static const struct opt opts[] = {
               "/usr/lib/xen-*/bin/xl remus -F -n -d -b DOMAIN HOST" },
     { 'N', NULL, "SCRIPT", OPT_REFUSE,
       .text = "a network buffer script of your own is not supported yet" },
-    { 'c', "colo", NULL, OPT_REFUSE, .text = "COLO is not supported yet" },
-    { 'p', NULL, NULL, OPT_REFUSE, .text = "COLO is not supported yet" },
+    { 'p', NULL, NULL, OPT_REFUSE,
+      .text = "what the two copies send can't be compared yet" },
 };
 #define NOPTS ((unsigned int)(sizeof(opts) / sizeof(opts[0])))
 
 /* The others are not worth a line of help. */
-#define NOPTS_SHOWN (NOPTS - 5)
+#define NOPTS_SHOWN (NOPTS - 4)
+
+static int check_mode(const struct xlc_options *o, const char *mode,
+                      struct xlc_error *err)
+{
+    bool known = !mode || !strcmp(mode, "remus") || !strcmp(mode, "auto") ||
+                 !strcmp(mode, "colo");
+
+    if (!known)
+        return xlc_error_set(err, -EINVAL, "--mode %.64s: it can be remus",
+                             mode);
+    if (mode ? !strcmp(mode, "remus") : !o->colo) return 0;
+    return xlc_error_set(err, -EINVAL, "%s%s: what the two copies send can't "
+                         "be compared yet; --colo --mode=remus keeps a copy "
+                         "that needs no restore, and protects by checkpoints",
+                         mode ? "--mode=" : "--colo", mode ? mode : "");
+}
 
 /* What an option alone can't know. */
 static int check(const struct xlc_options *o, struct xlc_error *err)
@@ -94,6 +135,14 @@ static int check(const struct xlc_options *o, struct xlc_error *err)
                              "%u heartbeats of %u milliseconds",
                              o->limit_ms, REMUS_LIMIT_BEATS,
                              o->heartbeat_ms);
+    for (unsigned int i = 0; i < o->ndisks; i++) {
+        const char *path = strchr(o->disks[i], '=');
+
+        if (!path || path == o->disks[i] || path[1] != '/')
+            return xlc_error_set(err, -EINVAL, "--disk %.80s: VDEV=PATH with "
+                                 "an absolute path is wanted, such as "
+                                 "xvda=/srv/copy.img", o->disks[i]);
+    }
     if (!*o->domain || !*o->host)
         return xlc_error_set(err, -EINVAL, "an empty name");
     if (*o->ssh && o->host[0] == '-') /* ssh would take it for an option */
@@ -101,23 +150,65 @@ static int check(const struct xlc_options *o, struct xlc_error *err)
     return 0;
 }
 
-int remus_args_parse(struct remus_args *a, int argc, char **argv,
-                     struct xlc_error *err)
+/* The command line alone. Return: the first operand, or as opts_parse() */
+static int parse_line(struct remus_args *a, int argc, char **argv,
+                      struct xlc_error *err)
 {
-    int first;
+    int first = opts_parse(opts, NOPTS, a, &a->notes, argc, argv, err);
 
-    memset(a, 0, sizeof(*a));
-    xlc_options_init(&a->o);
-    first = opts_parse(opts, NOPTS, a, &a->notes, argc, argv, err);
     if (first < 0) return first;
     if (argc - first < 2)
         return xlc_error_set(err, -EINVAL, "which domain, and which host?");
     if (argc - first > 2)
         return xlc_error_set(err, -EINVAL, "%.64s: one argument too many",
                              argv[first + 2]);
+    return first;
+}
+
+/* Fill in what the file says, of which a command line that was parsed into
+ * @line has something, too. */
+static int apply_file(struct remus_args *a, const struct remus_args *line,
+                      struct xlc_error *err)
+{
+    int r = opts_text(opts, NOPTS, a, &a->notes, a->colo.text, err);
+
+    if (r) {
+        xlc_error_wrap(err, "%s: colo", a->colo.path);
+        return r;
+    }
+    opts_yield(opts, NOPTS, a, line);
+    a->o.config = a->colo.path;
+    return 0;
+}
+
+int remus_args_parse(struct remus_args *a, int argc, char **argv,
+                     struct xlc_error *err)
+{
+    struct remus_args line = { .config = NULL };
+    int first, r;
+
+    memset(a, 0, sizeof(*a));
+    xlc_options_init(&a->o);
+    xlc_options_init(&line.o);
+    first = parse_line(&line, argc, argv, err);
+    if (first < 0) return first;
+    r = config_file_read(&a->colo, line.config, argv[first], err);
+    if (!r && a->colo.text) r = apply_file(a, &line, err);
+    if (r) return r;
+    first = parse_line(a, argc, argv, err);
+    if (first < 0) return first;
     a->o.domain = argv[first];
     a->o.host = argv[first + 1];
-    return check(&a->o, err);
+    r = check_mode(&a->o, a->mode, err);
+    if (!r) r = check(&a->o, err);
+    if (r && a->o.config)
+        xlc_error_wrap(err, "with what %s says", a->o.config);
+    return r;
+}
+
+void remus_args_free(struct remus_args *a)
+{
+    config_file_free(&a->colo);
 }
 
 void remus_args_help(FILE *out)

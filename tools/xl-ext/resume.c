@@ -109,20 +109,41 @@ int domain_uuid(const char *what, char uuid[STATUS_UUID_LEN + 1],
     return r;
 }
 
-/* A standby copy whose receiver was killed is paused too, and was never
- * complete: it must not run. */
+char *domain_name(const char *what)
+{
+    libxl_ctx *ctx = NULL;
+    libxl_dominfo info;
+    char *name = NULL;
+
+    if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, log_xtl_debug()))
+        return NULL;
+    libxl_dominfo_init(&info);
+    if (!find(ctx, what, &info, NULL))
+        name = libxl_domid_to_name(ctx, info.domid);
+    libxl_dominfo_dispose(&info);
+    libxl_ctx_free(ctx);
+    return name;
+}
+
+static bool ends_in(const char *name, const char *suffix)
+{
+    size_t len = name ? strlen(name) : 0, n = strlen(suffix);
+
+    return len > n && !strcmp(name + len - n, suffix);
+}
+
+/* A standby copy whose receiver was killed is paused too, and is not what the
+ * primary's is: it must not run. */
 static int no_copy(libxl_ctx *ctx, uint32_t domid, struct xlc_error *err)
 {
     char *name = libxl_domid_to_name(ctx, domid);
-    size_t len = name ? strlen(name) : 0, suffix = strlen(STATUS_INCOMING);
-    bool copy = len > suffix &&
-                !strcmp(name + len - suffix, STATUS_INCOMING);
+    bool copy = ends_in(name, STATUS_INCOMING) || ends_in(name, STATUS_COLO);
 
     free(name);
     if (!copy) return 0;
     return xlc_error_set(err, -EINVAL, "it is what is left of a standby "
-                         "copy, which was never whole: it can't run, only "
-                         "be destroyed (`xl destroy %u`)", domid);
+                         "copy, which nobody keeps up to date: it can't run, "
+                         "only be destroyed (`xl destroy %u`)", domid);
 }
 
 /* Nobody may be protecting it while we touch it. */

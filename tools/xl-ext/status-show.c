@@ -72,23 +72,30 @@ static void cell_number(char cell[CELL_MAX], const struct status *s,
     else snprintf(cell, CELL_MAX, "-");
 }
 
-static void cell_bytes(char cell[CELL_MAX], const struct status *s,
-                       const char *key)
+void status_bytes(char *text, size_t size, long long v)
 {
     static const char units[] = "BKMGT";
-    long long v, tenth = 0;
+    long long tenth = 0;
     unsigned int u = 0;
 
-    if (!status_number(s, key, &v) || v < 0) {
-        snprintf(cell, CELL_MAX, "-");
+    if (v < 0) {
+        snprintf(text, size, "-");
         return;
     }
     for (; v >= 1024 && u < 4; u++) {
         tenth = v % 1024 * 10 / 1024;
         v /= 1024;
     }
-    if (u) snprintf(cell, CELL_MAX, "%lld.%lld%c", v, tenth, units[u]);
-    else snprintf(cell, CELL_MAX, "%lldB", v);
+    if (u) snprintf(text, size, "%lld.%lld%c", v, tenth, units[u]);
+    else snprintf(text, size, "%lldB", v);
+}
+
+static void cell_bytes(char cell[CELL_MAX], const struct status *s,
+                       const char *key)
+{
+    long long v;
+
+    status_bytes(cell, CELL_MAX, status_number(s, key, &v) ? v : -1);
 }
 
 /**
@@ -150,6 +157,10 @@ void statuses_table(FILE *out, const struct statuses *s)
         for (size_t i = 0; i < NCOLUMNS; i++) {
             columns[i].fill(cell, &s->v[k], columns[i].key);
             put(out, i, cell);
+        }
+        if (*status_text(&s->v[k], "config")) {
+            cell_text(cell, &s->v[k], "config");
+            fprintf(out, "  settings from %s\n", cell);
         }
         warnings(out, &s->v[k]);
     }

@@ -167,7 +167,8 @@ bool status_is(const struct status *s, const char *what, bool stock)
     if (!stock && !strcasecmp(what, s->uuid)) return true;
     if (!len) return false;
     if (!status_is_primary(s) && !strncmp(what, name, len) &&
-        !strcmp(what + len, STATUS_INCOMING))
+        (!strcmp(what + len, STATUS_INCOMING) ||
+         !strcmp(what + len, STATUS_COLO)))
         return true;
     return !strcmp(what, name) && (!stock || status_is_primary(s));
 }

@@ -16,6 +16,7 @@
 
 /* What the name of a standby copy ends in (PLATFORM trap 8). */
 #define STATUS_INCOMING "--incoming"
+#define STATUS_COLO     "--colo"
 
 /**
  * struct status - one socket, and what came out of it
@@ -76,8 +77,8 @@ bool status_is_over(const struct status *s);
  * @what: a name, a domid, or a uuid
  * @stock: as stock's xl reads it: no uuids, and what it calls the domain
  *
- * The standby copy of domain X is called "X--incoming". "X" means it too,
- * unless @stock: another domain may have that name here.
+ * The standby copy of domain X is called "X--incoming", or "X--colo". "X"
+ * means it too, unless @stock: another domain may have that name here.
  */
 bool status_is(const struct status *s, const char *what, bool stock);
 
@@ -100,6 +101,9 @@ int status_parse(struct status *s, char *json);
 
 /* One line for each that does not answer: what it is, and the way out. */
 void statuses_complain(FILE *out, const struct statuses *s);
+
+/* "3.4K" of a number of octets; "-" if it is negative. */
+void status_bytes(char *text, size_t size, long long v);
 
 /* A table for people. */
 void statuses_table(FILE *out, const struct statuses *s);

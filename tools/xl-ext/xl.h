@@ -10,6 +10,7 @@
 #define XL_XL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "error.h"
@@ -83,13 +84,32 @@ int main_remus(const struct xl_globals *g, int argc, char **argv);
 void help_receive(FILE *out);
 int main_receive(const struct xl_globals *g, int argc, char **argv);
 
+/* cmd-report.c */
+void help_report(FILE *out);
+int main_report(const struct xl_globals *g, int argc, char **argv);
+
 /* cmd-status.c */
 void help_status(FILE *out);
 int main_status(const struct xl_globals *g, int argc, char **argv);
 
+/**
+ * watch_status() - look again and again
+ * @what: one domain, or NULL for all
+ *
+ * Return: exit status: 0 after a signal, or how the protection of @what
+ * ended, 1 if that is not known
+ */
+int watch_status(const char *what, bool json, uint32_t interval_ms);
+
+/* cmd-disk.c */
+void help_disk(FILE *out);
+int main_disk(const struct xl_globals *g, int argc, char **argv);
+
 /* cmd-control.c */
 int main_checkpoint(const struct xl_globals *g, int argc, char **argv);
 int main_failover(const struct xl_globals *g, int argc, char **argv);
+void help_set(FILE *out);
+int main_set(const struct xl_globals *g, int argc, char **argv);
 void help_stop(FILE *out);
 int main_stop(const struct xl_globals *g, int argc, char **argv);
 
@@ -106,5 +126,8 @@ int resume_domain(const char *what, struct xlc_error *err);
 
 /* The uuid of a running domain, as text. Return: 0 or a negative errno */
 int domain_uuid(const char *what, char uuid[37], struct xlc_error *err);
+
+/* The name of a running domain, malloc'd; NULL if there is none. */
+char *domain_name(const char *what);
 
 #endif

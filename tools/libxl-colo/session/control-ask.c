@@ -50,12 +50,20 @@ static int reach(const char *path, int timeout_ms, struct xlc_error *err)
     return steal_fd(&fd);
 }
 
-static int say(int fd, enum control_op op, const char *path,
-               struct xlc_error *err)
+static int say(int fd, enum control_op op, const char *args,
+               const char *path, struct xlc_error *err)
 {
-    char line[CONTROL_LINE_MAX];
-    int n = snprintf(line, sizeof(line), "%s\n", control_op_name(op));
+    char line[CONTROL_LINE_MAX + 1];
+    int n = snprintf(line, sizeof(line), "%s%s%s\n", control_op_name(op),
+                     args ? " " : "", args ? args : "");
 
+    for (int i = 0; i < n && i < CONTROL_LINE_MAX; i++)
+        if ((line[i] < ' ' || line[i] > '~') && i != n - 1)
+            return xlc_error_set(err, -EINVAL,
+                                 "only plain characters can be sent");
+    if (n > CONTROL_LINE_MAX)
+        return xlc_error_set(err, -EINVAL, "%d characters are too many in "
+                             "one go: at most %d", n, CONTROL_LINE_MAX);
     /* It is short: a stream socket takes it whole, or not at all. */
     if (send(fd, line, (size_t)n, MSG_NOSIGNAL) != n)
         return xlc_error_set(err, -ECONNRESET, "%s: it hung up", path);
@@ -102,15 +110,33 @@ static int listen_to(int fd, uint64_t deadline, const char *path,
     }
 }
 
-int control_ask(const char *path, enum control_op op, int timeout_ms,
-                char **answer_r, struct xlc_error *err)
+int control_ask_begin(const char *path, enum control_op op, const char *args,
+                      int timeout_ms, struct xlc_error *err)
 {
-    uint64_t deadline = timeout_ms < 0 ? 0 : clock_ms() +
-                                             (uint64_t)timeout_ms + 1;
     CLEANUP_FD int fd = reach(path, timeout_ms, err);
     int r;
 
     if (fd < 0) return fd;
-    r = say(fd, op, path, err);
-    return r ? r : listen_to(fd, deadline, path, answer_r, err);
+    r = say(fd, op, args, path, err);
+    return r ? r : steal_fd(&fd);
+}
+
+static uint64_t deadline_of(int timeout_ms)
+{
+    return timeout_ms < 0 ? 0 : clock_ms() + (uint64_t)timeout_ms + 1;
+}
+
+int control_ask_end(int fd, const char *path, int timeout_ms,
+                    char **answer_r, struct xlc_error *err)
+{
+    return listen_to(fd, deadline_of(timeout_ms), path, answer_r, err);
+}
+
+int control_ask(const char *path, enum control_op op, int timeout_ms,
+                char **answer_r, struct xlc_error *err)
+{
+    uint64_t deadline = deadline_of(timeout_ms);
+    CLEANUP_FD int fd = control_ask_begin(path, op, NULL, timeout_ms, err);
+
+    return fd < 0 ? fd : listen_to(fd, deadline, path, answer_r, err);
 }

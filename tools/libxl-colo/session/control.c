@@ -41,6 +41,7 @@ static const char *const op_names[] = {
     [CONTROL_STATUS] = "status",     [CONTROL_CHECKPOINT] = "checkpoint",
     [CONTROL_STOP] = "stop",         [CONTROL_FAILOVER] = "failover",
     [CONTROL_SHUTDOWN] = "shutdown", [CONTROL_REBOOT] = "reboot",
+    [CONTROL_WAIT] = "wait",         [CONTROL_SET] = "set",
 };
 static_assert(sizeof(op_names) / sizeof(op_names[0]) == CONTROL_NOPS,
               "every operation has a name");
@@ -105,7 +106,7 @@ void control_set_dir(const char *dir)
     run_dir = dir;
 }
 
-/* ---- The name ----------------------------------------------------------- */
+/* ---- The name --------------------------------------------------------- */
 
 static int address_of(struct sockaddr_un *sa, const char *path,
                       struct xlc_error *err)
@@ -262,7 +263,7 @@ int control_listen(struct control **c_r, const char *uuid,
     return 0;
 }
 
-/* ---- The clients --------------------------------------------------------- */
+/* ---- The clients ------------------------------------------------------ */
 
 static void place_free(struct place *p)
 {
@@ -329,13 +330,32 @@ static void place_refuse(struct place *p, const char *why)
     place_answer_error(p, &err);
 }
 
+/* What follows the operation's name, if anything may. Return: NULL if the
+ * line is not this operation */
+static const char *args_of(const char *line, enum control_op op)
+{
+    size_t len = strlen(op_names[op]);
+
+    if (strncmp(line, op_names[op], len)) return NULL;
+    if (op == CONTROL_SET && line[len] == ' ') return line + len + 1;
+    return line[len] || op == CONTROL_SET ? NULL : line + len;
+}
+
 /* A whole line. Return: true if it is a question */
 static bool place_line(struct place *p, struct control_req *req_r)
 {
+    for (const char *c = p->line; *c; c++)
+        if (*c < ' ' || *c > '~') {
+            place_refuse(p, "no such operation");
+            return false;
+        }
     for (unsigned int op = 0; op < CONTROL_NOPS; op++) {
-        if (strcmp(p->line, op_names[op])) continue;
+        const char *args = args_of(p->line, op);
+
+        if (!args) continue;
         p->state = PLACE_WAITING;
-        *req_r = (struct control_req){ .op = op, .id = p->id };
+        *req_r = (struct control_req){ .op = op, .id = p->id,
+                                       .args = args };
         return true;
     }
     place_refuse(p, "no such operation");
@@ -362,6 +382,10 @@ static bool place_read(struct place *p, struct control_req *req_r)
         return false;
     }
     *end = 0;
+    if (strlen(p->line) != (size_t)(end - p->line)) {
+        place_refuse(p, "no such operation");
+        return false;
+    }
     return place_line(p, req_r);
 }
 
@@ -401,7 +425,7 @@ static void take_in(struct control *c)
     }
 }
 
-/* ---- The owner's side --------------------------------------------------- */
+/* ---- The owner's side ------------------------------------------------- */
 
 unsigned int control_pollfds(struct control *c, struct pollfd *pfd)
 {
@@ -463,6 +487,28 @@ void control_reply_error(struct control *c, unsigned int id,
     struct place *p = place_of(c, id);
 
     if (p) place_answer_error(p, err);
+}
+
+void control_reply_outcome(struct control *c, unsigned int id,
+                           enum xlc_outcome outcome)
+{
+    CLEANUP_FREE char *text = NULL;
+    struct json j;
+
+    json_begin(&j);
+    json_int(&j, "rc", 0);
+    json_str(&j, "outcome", xlc_outcome_name(outcome));
+    json_int(&j, "outcome_status", outcome);
+    text = json_end(&j);
+    if (text) control_reply(c, id, text);
+}
+
+bool control_waits(const struct control *c, unsigned int id)
+{
+    for (unsigned int i = 0; i < CONTROL_CLIENTS; i++)
+        if (c->place[i].state == PLACE_WAITING && c->place[i].id == id)
+            return true;
+    return false;
 }
 
 bool control_busy(const struct control *c)

@@ -6,10 +6,12 @@
  * guest this host has a part in. A client sends one line, "OPERATION\n", and
  * gets one JSON object on one line, after which the connection is closed:
  *   {"rc":0,…} or {"rc":ERRNO,"error":"a sentence"}
- * Operations: status, checkpoint, stop, failover, shutdown, reboot.
+ * Operations: status, checkpoint, stop, failover, shutdown, reboot, wait, and
+ * "set KEY=VALUE…" (live.h), the only one with something behind its name.
  * "checkpoint" is answered when the checkpoint is committed; "stop",
  * "shutdown" and "reboot" when protection has ended; "failover" when the
- * other side has agreed or refused.
+ * other side has agreed or refused. "wait" is answered when protection has
+ * ended, too, but does not end it: {"rc":0,"outcome":NAME,"outcome_status":N}.
  *
  * The server side is driven by its owner's poll loop and never blocks. At
  * most CONTROL_CLIENTS at once; a line is at most CONTROL_LINE_MAX octets. A
@@ -28,6 +30,7 @@
 #include <poll.h>
 
 #include "error.h"
+#include "xlcolo.h"
 
 #ifndef XLC_RUNDIR
 #define XLC_RUNDIR "/run/xl-colo"
@@ -35,7 +38,7 @@
 
 #define CONTROL_CLIENTS    16
 #define CONTROL_FDS        (CONTROL_CLIENTS + 1)
-#define CONTROL_LINE_MAX   64        /* with its newline */
+#define CONTROL_LINE_MAX   256       /* with its newline */
 #define CONTROL_ANSWER_MAX (1u << 20) /* octets of JSON */
 #define CONTROL_SUFFIX     ".sock"
 
@@ -46,6 +49,8 @@ enum control_op {
     CONTROL_FAILOVER,
     CONTROL_SHUTDOWN,
     CONTROL_REBOOT,
+    CONTROL_WAIT,
+    CONTROL_SET,
     CONTROL_NOPS,
 };
 
@@ -64,10 +69,13 @@ struct control;
  * struct control_req - a client's question
  * @op: what it asks
  * @id: to answer it with control_reply()
+ * @args: what CONTROL_SET carries, plain ASCII; "" with every other. It is
+ *        good until the next call on the same struct control
  */
 struct control_req {
     enum control_op op;
     unsigned int id;
+    const char *args;
 };
 
 /**
@@ -112,6 +120,13 @@ void control_reply(struct control *c, unsigned int id, const char *json);
 void control_reply_error(struct control *c, unsigned int id,
                          const struct xlc_error *err);
 
+/* control_reply() to a CONTROL_WAIT: protection ended so. */
+void control_reply_outcome(struct control *c, unsigned int id,
+                           enum xlc_outcome outcome);
+
+/* True while the client that asked question @id is there and waits. */
+bool control_waits(const struct control *c, unsigned int id);
+
 /* True while an answer is still being written to somebody. Who waits for that
  * before it exits, must not wait for ever: a client may be stopped. */
 bool control_busy(const struct control *c);
@@ -135,5 +150,21 @@ void control_forked(struct control *c);
  */
 int control_ask(const char *path, enum control_op op, int timeout_ms,
                 char **answer_r, struct xlc_error *err);
+
+/**
+ * control_ask_begin() - the first half of control_ask()
+ * @args: what CONTROL_SET carries, NULL with every other
+ * @timeout_ms: to be let in; negative for ever
+ *
+ * Return: a descriptor that is readable when the answer comes; the caller's
+ * to close. -EINVAL if @args is too long or no plain line; or as
+ * control_ask()
+ */
+int control_ask_begin(const char *path, enum control_op op, const char *args,
+                      int timeout_ms, struct xlc_error *err);
+
+/* The second half: wait for the answer on @fd, which stays open. */
+int control_ask_end(int fd, const char *path, int timeout_ms,
+                    char **answer_r, struct xlc_error *err);
 
 #endif
