@@ -91,7 +91,7 @@ def no_rest(lab, hosts=("A", "B")):
             done
             xenstore-ls -f /libxl | grep xl-colo
             ls /run/xl-colo 2>/dev/null | grep '\.sock$'
-            xl list | grep -e --incoming
+            xl list | grep -e --incoming -e --colo
             true""")
         assert left == "", f"left on {host}: {left}"
 

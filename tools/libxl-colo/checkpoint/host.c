@@ -19,6 +19,7 @@
 #define XL_LOCK       "/var/lock/xl"
 #define SCRIPT_DIR    "/etc/xen/scripts"
 #define NIC_SCRIPT    "vif-bridge"
+#define DISK_SCRIPT   "block-colo"
 #define NIC_BRIDGE    "xenbr0"
 
 int host_xen_version(libxl_ctx *ctx, uint16_t *major_r, uint16_t *minor_r,
@@ -68,7 +69,7 @@ int host_check_memory(libxl_ctx *ctx, libxl_domain_config *cfg,
 int host_check_free_name(libxl_ctx *ctx, const char *name,
                          const uint8_t uuid[16], struct xlc_error *err)
 {
-    CLEANUP_FREE char *incoming = NULL;
+    static const char *const ends[] = { "incoming", "colo" };
     uint32_t domid;
     int n = 0, clash = 0;
     libxl_dominfo *all;
@@ -76,15 +77,19 @@ int host_check_free_name(libxl_ctx *ctx, const char *name,
     if (!libxl_name_to_domid(ctx, name, &domid))
         return xlc_error_set(err, -EEXIST, "this host has a domain %s "
                              "already (domid %u)", name, domid);
-    if (asprintf(&incoming, "%s--incoming", name) < 0) {
-        incoming = NULL;
-        return xlc_error_set(err, -ENOMEM, "no memory");
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        CLEANUP_FREE char *copy = NULL;
+
+        if (asprintf(&copy, "%s--%s", name, ends[i]) < 0) {
+            copy = NULL;
+            return xlc_error_set(err, -ENOMEM, "no memory");
+        }
+        if (!libxl_name_to_domid(ctx, copy, &domid))
+            return xlc_error_set(err, -EEXIST, "this host has a domain %s "
+                                 "already (domid %u): the rest of an older "
+                                 "protection? `xl destroy %u` removes it",
+                                 copy, domid, domid);
     }
-    if (!libxl_name_to_domid(ctx, incoming, &domid))
-        return xlc_error_set(err, -EEXIST, "this host has a domain %s "
-                             "already (domid %u): the rest of an older "
-                             "protection? `xl destroy %u` removes it",
-                             incoming, domid, domid);
     all = libxl_list_domain(ctx, &n);
     for (int i = 0; i < n; i++)
         if (!memcmp(libxl_uuid_bytearray(&all[i].uuid), uuid, 16))
@@ -135,6 +140,39 @@ int host_check_disks(const libxl_device_disk *disks, int n,
             return xlc_error_set(err, -ENOENT, "disk %s: this host has no "
                                  "%s", disks[i].vdev, p);
     }
+    return 0;
+}
+
+bool host_disk_mirrored(const libxl_device_disk *d)
+{
+    const char *name = d->script ? strrchr(d->script, '/') : NULL;
+
+    if (!d->script) return false;
+    return !strcmp(name ? name + 1 : d->script, DISK_SCRIPT);
+}
+
+/* RULES A14: one that can be written to is mirrored, or not protected. */
+static int check_writable(const libxl_device_disk *d, struct xlc_error *err)
+{
+    if (d->format != LIBXL_DISK_FORMAT_RAW &&
+        d->format != LIBXL_DISK_FORMAT_UNKNOWN)
+        return xlc_error_set(err, -EPERM, "disk %s is a %s image: only raw "
+                             "images and block devices can be mirrored; "
+                             "convert it (`qemu-img convert -O raw`), or make "
+                             "it read-only", d->vdev,
+                             libxl_disk_format_to_string(d->format));
+    if (!host_disk_mirrored(d))
+        return xlc_error_set(err, -EPERM, "disk %s is writable and is not "
+                             "mirrored: start the guest with disk = [ "
+                             "'format=raw,vdev=%s,access=rw,script="
+                             DISK_SCRIPT ",target=%s' ]; with -F -d "
+                             "protection leaves the disks alone: after a "
+                             "failover the guest then finds whatever that "
+                             "path holds on the other host", d->vdev, d->vdev,
+                             d->pdev_path ? d->pdev_path : "...");
+    if (!d->pdev_path || *d->pdev_path != '/')
+        return xlc_error_set(err, -EPERM, "disk %s: its target must be an "
+                             "absolute path", d->vdev);
     return 0;
 }
 
@@ -222,13 +260,8 @@ int host_check_guest(libxl_ctx *ctx, const libxl_domain_config *cfg,
             return xlc_error_set(err, -EPERM, "disk %s is served by a driver "
                                  "domain, which can't be protected",
                                  d->vdev);
-        if (d->readwrite && !no_disk)
-            return xlc_error_set(err, -EPERM, "disk %s is writable, and "
-                                 "disks are not mirrored yet; with -F -d "
-                                 "protection leaves the disks alone: after "
-                                 "a failover the guest then finds whatever "
-                                 "%s holds on the other host", d->vdev,
-                                 d->pdev_path ? d->pdev_path : "it");
+        if (d->readwrite && !no_disk) r = check_writable(d, err);
+        if (r) return r;
     }
-    return r;
+    return 0;
 }

@@ -42,6 +42,9 @@ int host_check_disks(const libxl_device_disk *disks, int n,
 int host_check_guest(libxl_ctx *ctx, const libxl_domain_config *cfg,
                      bool no_disk, struct xlc_error *err);
 
+/* True if block-colo serves it. */
+bool host_disk_mirrored(const libxl_device_disk *d);
+
 /* True if some disk of the guest can be written to. */
 bool host_has_writable_disk(const libxl_domain_config *cfg);
 

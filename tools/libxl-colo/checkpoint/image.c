@@ -44,6 +44,7 @@ struct machine {
  * @rec: the stream, record by record
  * @now: the machine state of the image, @next: of the epoch that is arriving
  * @epochs: committed; @bad: the stream is of no use
+ * @preview: @next is shown, not @now
  */
 struct image {
     struct image_limits lim;
@@ -54,7 +55,7 @@ struct image {
     struct image_rec rec;
     struct machine now, next;
     uint64_t epochs;
-    bool bad;
+    bool bad, preview;
 };
 
 static bool bit(const uint64_t *map, uint64_t n)
@@ -329,6 +330,7 @@ static void next_epoch(struct image *img)
     img->next = (struct machine){ .context = context, .context_room = room };
     img->n_aside = img->n_gone = 0;
     img->rec.complete = false;
+    img->preview = false;
 }
 
 /* Give back what a large epoch took. */
@@ -415,22 +417,32 @@ void image_settle(struct image *img)
     memset(img->changed, 0, map_size(img));
 }
 
+void image_preview(struct image *img, bool on)
+{
+    img->preview = on && !image_check(img, NULL);
+}
+
+static const struct machine *shown(const struct image *img)
+{
+    return img->preview ? &img->next : &img->now;
+}
+
 const uint8_t *image_context(const struct image *img, size_t *len_r)
 {
-    *len_r = img->now.context_len;
-    return img->now.context;
+    *len_r = shown(img)->context_len;
+    return shown(img)->context;
 }
 
 const struct image_tsc *image_tsc(const struct image *img)
 {
-    return &img->now.tsc;
+    return &shown(img)->tsc;
 }
 
 bool image_param(const struct image *img, unsigned int index,
                  uint64_t *value_r)
 {
-    if (index >= IMAGE_PARAMS || !img->now.has_param[index]) return false;
-    *value_r = img->now.params[index];
+    if (index >= IMAGE_PARAMS || !shown(img)->has_param[index]) return false;
+    *value_r = shown(img)->params[index];
     return true;
 }
 

@@ -98,6 +98,16 @@ bool image_complete(const struct image *img);
 int image_check(const struct image *img, struct xlc_error *err);
 
 /**
+ * image_preview() - show the machine state of the epoch that has arrived
+ * @on: image_context(), image_tsc() and image_param() speak of it until it is
+ *      committed or aborted, or this is called with false
+ *
+ * Only for an epoch that image_check() has found right: so that it can be
+ * compared with the domain before it is acknowledged.
+ */
+void image_preview(struct image *img, bool on);
+
+/**
  * image_commit() - make the epoch that arrived the image
  *
  * Return: as image_check(); after a failure the image is what it was

@@ -45,7 +45,7 @@
 /**
  * struct inplace_xen - see inplace-xen.h
  * @log: log-dirty is ours
- * @paused: by us
+ * @paused: by us; @closed: and its backends are disconnected
  * @pages_seen: pages that the domain had when they were those of the image
  * @store_pfn, @console_pfn, @store_port: of the rings; @features: what this
  *             host's xenstored offers there
@@ -57,7 +57,7 @@ struct inplace_xen {
     xenforeignmemory_handle *fmem;
     struct inplace_devices devices;
     uint32_t domid, vcpus, timeout_ms;
-    bool log, paused, clock;
+    bool log, paused, closed, clock;
     int32_t offset_s;
     uint64_t pages_seen, pages_max;
     uint64_t store_pfn, console_pfn;
@@ -170,6 +170,12 @@ void inplace_xen_close(struct inplace_xen *x)
     free(x);
 }
 
+void inplace_xen_held(struct inplace_xen *x)
+{
+    x->paused = x->closed = true;
+    x->features = inplace_store_drain(x->fmem, x->domid, x->store_pfn);
+}
+
 void inplace_xen_clock(struct inplace_xen *x, int32_t offset_s)
 {
     x->clock = true;
@@ -231,8 +237,17 @@ static int xen_fits(void *dom, const struct image *img, struct xlc_error *err)
 static int xen_pause(void *dom, struct xlc_error *err)
 {
     struct inplace_xen *x = dom;
+    xc_domaininfo_t info;
+    int rc;
 
-    if (x->paused) return 0;
+    if (x->paused) {
+        rc = get_info(x, &info, err);
+        if (rc || info.flags & XEN_DOMINF_paused) return rc;
+        /* Somebody has let it run. */
+        log_warn("domain %u was unpaused behind our back: paused again",
+                 x->domid);
+        x->closed = false;
+    }
     if (xc_domain_pause(x->xch, x->domid)) return failed(x, "pause", err);
     x->paused = true;
     /* What the guest has asked xenstore for comes before our own words. */
@@ -243,8 +258,12 @@ static int xen_pause(void *dom, struct xlc_error *err)
 static int xen_close(void *dom, struct xlc_error *err)
 {
     struct inplace_xen *x = dom;
+    int rc;
 
-    return inplace_devices_reset(&x->devices, x->timeout_ms, err);
+    if (x->closed) return 0; /* it has not run since */
+    rc = inplace_devices_reset(&x->devices, x->timeout_ms, err);
+    x->closed = !rc;
+    return rc;
 }
 
 static int xen_dirty(void *dom, uint64_t *bits, uint64_t pfns,
@@ -497,7 +516,7 @@ static int xen_go(void *dom, struct xlc_error *err)
 
     if (xc_domain_unpause(x->xch, x->domid))
         return failed(x, "let go", err);
-    x->paused = false;
+    x->paused = x->closed = false;
     return 0;
 }
 

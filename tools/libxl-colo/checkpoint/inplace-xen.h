@@ -34,6 +34,14 @@ extern const struct inplace_ops inplace_xen_ops;
 int inplace_xen_open(struct inplace_xen **x_r, uint32_t domid, bool log,
                      struct xlc_error *err);
 
+/**
+ * inplace_xen_held() - the domain is paused where its restore ended
+ *
+ * It never ran, its devices have not been connected, and the operation @go is
+ * what lets it run. For inplace_held().
+ */
+void inplace_xen_held(struct inplace_xen *x);
+
 /* The domain keeps its state; one that is quiet stays paused. NULL is
  * allowed. */
 void inplace_xen_close(struct inplace_xen *x);

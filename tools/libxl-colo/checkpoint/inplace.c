@@ -58,12 +58,15 @@ static int broken(struct inplace *ip, int rc)
     return rc;
 }
 
-static int check_image(const struct inplace *ip, const struct image *img,
-                       struct xlc_error *err)
+void inplace_held(struct inplace *ip)
 {
-    if (!image_whole(img))
-        return xlc_error_set(err, -EINVAL, "there is no whole checkpoint to "
-                             "put the domain back to");
+    enter(ip, INPLACE_WRITTEN);
+    ip->joined = true;
+}
+
+int inplace_fits(const struct inplace *ip, const struct image *img,
+                 struct xlc_error *err)
+{
     if (image_limit(img) != ip->pfns)
         return xlc_error_set(err, -EINVAL, "the image is for 0x%llx page "
                              "frames, the domain for 0x%llx",
@@ -72,17 +75,27 @@ static int check_image(const struct inplace *ip, const struct image *img,
     return ip->ops->fits(ip->dom, img, err);
 }
 
+static int check_image(const struct inplace *ip, const struct image *img,
+                       struct xlc_error *err)
+{
+    if (!image_whole(img))
+        return xlc_error_set(err, -EINVAL, "there is no whole checkpoint to "
+                             "put the domain back to");
+    return inplace_fits(ip, img, err);
+}
+
 int inplace_quiet(struct inplace *ip, const struct image *img,
                   struct xlc_error *err)
 {
     uint64_t begun = clock_us();
     int rc;
 
-    if (ip->state != INPLACE_RUNS && ip->state != INPLACE_BROKEN)
+    if (ip->state == INPLACE_QUIET)
         return xlc_error_set(err, -EINVAL, "the domain is being put back "
                              "already");
     rc = check_image(ip, img, err);
     if (rc) return rc;
+    ip->joined = false;
     rc = ip->ops->pause(ip->dom, err);
     if (!rc) rc = ip->ops->close(ip->dom, err);
     if (rc) return broken(ip, rc);
@@ -185,15 +198,25 @@ int inplace_write(struct inplace *ip, const struct image *img,
     return 0;
 }
 
-int inplace_go(struct inplace *ip, struct image *img, struct xlc_error *err)
+int inplace_join(struct inplace *ip, struct xlc_error *err)
 {
-    uint64_t begun = clock_us();
     int rc;
 
     if (ip->state != INPLACE_WRITTEN)
         return xlc_error_set(err, -EINVAL, "the domain is not written");
-    rc = ip->ops->rejoin(ip->dom, err);
-    if (!rc) rc = ip->ops->go(ip->dom, err);
+    rc = ip->joined ? 0 : ip->ops->rejoin(ip->dom, err);
+    if (rc) return broken(ip, rc);
+    ip->joined = true;
+    return 0;
+}
+
+int inplace_go(struct inplace *ip, struct image *img, struct xlc_error *err)
+{
+    uint64_t begun = clock_us();
+    int rc = inplace_join(ip, err);
+
+    if (rc) return rc;
+    rc = ip->ops->go(ip->dom, err);
     if (rc) return broken(ip, rc);
     image_settle(img);
     ip->times.go_us = clock_us() - begun;

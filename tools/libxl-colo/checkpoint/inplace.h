@@ -85,7 +85,9 @@ struct inplace_ops {
 
 /**
  * enum inplace_state - legal transitions: RUNS -> QUIET -> WRITTEN -> RUNS;
- * any -> BROKEN on a failure after the domain was touched; BROKEN -> QUIET
+ * WRITTEN -> QUIET for a copy that stays paused from one checkpoint to the
+ * next; any -> BROKEN on a failure after the domain was touched; BROKEN ->
+ * QUIET
  */
 enum inplace_state {
     INPLACE_RUNS,
@@ -105,13 +107,14 @@ struct inplace_times {
  * @ops, @dom: it
  * @bits: page frames to write, for @pfns of them
  * @all: nothing is known of the domain's memory: write every page
+ * @joined: xenstore has begun anew with the guest that is written
  */
 struct inplace {
     const struct inplace_ops *ops;
     void *dom;
     uint64_t *bits, pfns;
     enum inplace_state state;
-    bool all;
+    bool all, joined;
     struct inplace_times times;
 };
 
@@ -125,6 +128,20 @@ int inplace_init(struct inplace *ip, const struct inplace_ops *ops, void *dom,
                  uint64_t pfns, struct xlc_error *err);
 void inplace_dispose(struct inplace *ip);
 
+/* The domain is paused where its restore ended and was never let go: what is
+ * in it is the image. It is WRITTEN. */
+void inplace_held(struct inplace *ip);
+
+/**
+ * inplace_fits() - can the domain become what the image is?
+ *
+ * Of an epoch that is shown by image_preview(), before it is acknowledged.
+ *
+ * Return: 0; -EINVAL; the domain was not touched
+ */
+int inplace_fits(const struct inplace *ip, const struct image *img,
+                 struct xlc_error *err);
+
 /**
  * inplace_quiet() - stop the domain and disconnect its backends
  *
@@ -137,6 +154,10 @@ int inplace_quiet(struct inplace *ip, const struct image *img,
 /* Write the checkpoint into a quiet domain. After a failure: BROKEN. */
 int inplace_write(struct inplace *ip, const struct image *img,
                   struct xlc_error *err);
+
+/* The part of inplace_go() that takes its time, ahead of it; twice is allowed.
+ * The domain stays paused. After a failure: BROKEN. */
+int inplace_join(struct inplace *ip, struct xlc_error *err);
 
 /* Let it run. The image is settled. After a failure: BROKEN. */
 int inplace_go(struct inplace *ip, struct image *img, struct xlc_error *err);

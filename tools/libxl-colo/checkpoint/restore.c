@@ -19,6 +19,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "disklist.h"
 #include "host.h"
 #include "log.h"
 #include "records.h"
@@ -76,6 +77,11 @@ const char *restore_uuid(const struct restore *r)
 uint64_t restore_memory(const struct restore *r)
 {
     return r->cfg.b_info.max_memkb * 1024;
+}
+
+const libxl_domain_config *restore_config(const struct restore *r)
+{
+    return &r->cfg;
 }
 
 int restore_fd(const struct restore *r)
@@ -256,8 +262,30 @@ static int start_building(struct restore *r, struct xlc_error *err)
     return rc ? rc : wait_empty(r, err);
 }
 
+/* A mirrored disk is where the primary said that it is here. */
+static int place_disks(struct restore *r, const struct disklist *l,
+                       struct xlc_error *err)
+{
+    for (unsigned int i = 0; i < l->n; i++) {
+        libxl_device_disk *d = NULL;
+
+        for (int k = 0; k < r->ndisks && !d; k++)
+            if (r->disks[k].vdev && r->disks[k].readwrite &&
+                !strcmp(r->disks[k].vdev, l->at[i].vdev))
+                d = &r->disks[k];
+        if (!d || !host_disk_mirrored(d))
+            return xlc_error_set(err, -EPROTO, "disk %s: the configuration "
+                                 "has no mirrored disk of that name",
+                                 l->at[i].vdev);
+        free(d->pdev_path);
+        d->pdev_path = strdup(l->at[i].path);
+        if (!d->pdev_path) return xlc_error_set(err, -ENOMEM, "no memory");
+    }
+    return 0;
+}
+
 int restore_start(struct restore **r_r, const char *json,
-                  struct xlc_error *err)
+                  const struct disklist *disks, struct xlc_error *err)
 {
     struct restore *r = calloc(1, sizeof(*r));
     int rc;
@@ -268,6 +296,7 @@ int restore_start(struct restore **r_r, const char *json,
     libxl_domain_config_init(&r->cfg);
     rc = xlctx_new(&r->ctx, err);
     if (!rc) rc = parse_config(r, json, err);
+    if (!rc) rc = place_disks(r, disks, err);
     if (!rc) rc = host_check_free_name(r->ctx, r->name, r->uuid_raw, err);
     if (!rc) rc = host_check_nics(r->nics, r->nnics, err);
     if (!rc) rc = host_check_disks(r->disks, r->ndisks, err);
@@ -305,6 +334,21 @@ int restore_epoch(struct restore *r, const uint8_t *tsc, size_t tsc_len,
     return rc ? rc : wait_empty(r, err);
 }
 
+/* A copy that never ran is found by its name. While libxl builds it, a domain
+ * may have none yet. */
+static bool is_copy_name(const char *name)
+{
+    static const char *const ends[] = { "--incoming", "--colo" };
+    size_t len = name ? strlen(name) : 0;
+
+    for (size_t i = 0; len && i < sizeof(ends) / sizeof(ends[0]); i++) {
+        size_t n = strlen(ends[i]);
+
+        if (len > n && !strcmp(name + len - n, ends[i])) return true;
+    }
+    return !len;
+}
+
 /* The copy's domid, if there is such a domain. */
 static bool find_copy(libxl_ctx *ctx, const uint8_t uuid[16],
                       uint32_t *domid_r)
@@ -315,13 +359,10 @@ static bool find_copy(libxl_ctx *ctx, const uint8_t uuid[16],
 
     for (int i = 0; i < n && !found; i++) {
         char *name;
-        size_t len;
 
         if (memcmp(libxl_uuid_bytearray(&all[i].uuid), uuid, 16)) continue;
         name = libxl_domid_to_name(ctx, all[i].domid);
-        len = name ? strlen(name) : 0;
-        /* While libxl builds it, a domain may have no name yet. */
-        found = !len || (len > 10 && !strcmp(name + len - 10, "--incoming"));
+        found = is_copy_name(name);
         free(name);
         if (found) *domid_r = all[i].domid;
     }
@@ -423,6 +464,47 @@ int restore_devices(struct restore *r, struct xlc_error *err)
     return 0;
 }
 
+int restore_keep(struct restore *r, struct xlc_error *err)
+{
+    char *kept;
+
+    if (asprintf(&kept, "%s--colo", r->name) < 0)
+        return xlc_error_set(err, -ENOMEM, "no memory");
+    if (libxl_domain_rename(r->ctx, r->domid, r->incoming, kept)) {
+        free(kept);
+        return xlc_error_set(err, -EIO, "%s can't be renamed to %s--colo",
+                             r->incoming, r->name);
+    }
+    free(r->incoming);
+    r->incoming = kept;
+    return 0;
+}
+
+int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; i < r->nics_added; i++) {
+        const libxl_device_nic *n = &r->nics[i];
+        char name[32];
+        int one;
+
+        if (n->ifname && *n->ifname)
+            snprintf(name, sizeof(name), "%s", n->ifname);
+        else
+            snprintf(name, sizeof(name), "vif%u.%d", r->domid, n->devid);
+        one = fn(name, n->bridge, err);
+        if (!rc) rc = one;
+    }
+    return rc;
+}
+
+void restore_rename(struct restore *r)
+{
+    if (libxl_domain_rename(r->ctx, r->domid, r->incoming, r->name))
+        log_warn("%s can't be renamed to %s", r->incoming, r->name);
+}
+
 int restore_unpause(struct restore *r, struct xlc_error *err)
 {
     int rc = libxl_domain_unpause(r->ctx, r->domid, NULL);
@@ -430,10 +512,8 @@ int restore_unpause(struct restore *r, struct xlc_error *err)
     if (rc)
         return xlc_error_set(err, -EIO, "%s can't be let go (libxl error "
                              "%d)", r->name, rc);
-    /* Only now: a copy that never ran is found by its name and removed. A
-     * wrong name is no reason not to run. */
-    if (libxl_domain_rename(r->ctx, r->domid, r->incoming, r->name))
-        log_warn("%s can't be renamed to %s", r->incoming, r->name);
+    /* Only now: a copy that never ran is found by its name and removed. */
+    restore_rename(r);
     return 0;
 }
 

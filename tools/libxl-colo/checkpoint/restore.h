@@ -36,18 +36,20 @@
 
 #include "error.h"
 
+struct disklist;
 struct restore;
 
 /**
  * restore_start() - begin to build the copy
  * @r_r: the copy; release with restore_free()
  * @json: the domain's configuration as libxl of the primary wrote it
+ * @disks: which are mirrored, and where their images are here; none: @n is 0
  *
  * Checks what this host needs for the guest (memory, no domain of the same
  * name or uuid, bridges, scripts, disks) before anything is created.
  */
 int restore_start(struct restore **r_r, const char *json,
-                  struct xlc_error *err);
+                  const struct disklist *disks, struct xlc_error *err);
 
 /* Give octets to the restore; blocks while it is busy. -EPIPE: it ended. */
 int restore_write(struct restore *r, const uint8_t *data, size_t len,
@@ -80,8 +82,29 @@ bool restore_exists(struct restore *r);
  * failure; what was added already stays. */
 int restore_devices(struct restore *r, struct xlc_error *err);
 
+/**
+ * restore_keep() - the finished domain stays, paused, as the copy
+ *
+ * It is called X--colo from here on. Return: 0; -EIO
+ */
+int restore_keep(struct restore *r, struct xlc_error *err);
+
+/* Do something with each vif that was added: its interface in domain 0, and
+ * the bridge where it belongs (NULL: it names none). The first failure is
+ * returned; all are tried. */
+typedef int restore_vif(const char *ifname, const char *bridge,
+                        struct xlc_error *err);
+int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err);
+
+/* Give the domain that runs its own name. A wrong one is no reason not to
+ * run: it is only logged. */
+void restore_rename(struct restore *r);
+
 /* Give it its name and let it run. */
 int restore_unpause(struct restore *r, struct xlc_error *err);
+
+/* What libxl builds, without disks and vifs. */
+const libxl_domain_config *restore_config(const struct restore *r);
 
 /* The most memory the guest may have, in octets. */
 uint64_t restore_memory(const struct restore *r);
@@ -98,7 +121,8 @@ void restore_free(struct restore *r);
  * restore_sweep() - destroy a half-built copy that a killed receiver left
  * @uuid: the guest's, raw
  *
- * Only a domain of that uuid whose name ends in "--incoming" is touched.
+ * Only a domain of that uuid whose name ends in "--incoming" or "--colo" is
+ * touched.
  */
 int restore_sweep(const uint8_t uuid[16], struct xlc_error *err);
 

@@ -41,8 +41,8 @@ uint64_t epochmem_bound(uint64_t memory)
     return memory + memory / 64 + ((uint64_t)16 << 20);
 }
 
-/* A host that does not tell is trusted. */
-static uint64_t spare_now(struct epochmem *m)
+/* What an open /proc/meminfo says. */
+static uint64_t read_spare(int meminfo)
 {
     static const char key[] = "MemAvailable:";
     char text[512];
@@ -50,8 +50,7 @@ static uint64_t spare_now(struct epochmem *m)
     uint64_t n = 0;
     ssize_t len;
 
-    if (m->spare) return m->spare(m->opaque);
-    len = m->meminfo < 0 ? -1 : pread(m->meminfo, text, sizeof(text) - 1, 0);
+    len = meminfo < 0 ? -1 : pread(meminfo, text, sizeof(text) - 1, 0);
     text[len < 0 ? 0 : len] = 0;
     p = strstr(text, key);
     if (!p) return UINT64_MAX;
@@ -60,6 +59,18 @@ static uint64_t spare_now(struct epochmem *m)
     for (; *p >= '0' && *p <= '9'; p++)
         n = n * 10 + (uint64_t)(*p - '0');
     return n << 10;
+}
+
+uint64_t epochmem_spare_now(void)
+{
+    CLEANUP_FD int meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+
+    return read_spare(meminfo);
+}
+
+static uint64_t spare_now(struct epochmem *m)
+{
+    return m->spare ? m->spare(m->opaque) : read_spare(m->meminfo);
 }
 
 static int check_spare(struct epochmem *m, uint64_t need,

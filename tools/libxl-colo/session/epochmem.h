@@ -45,6 +45,10 @@ typedef uint64_t epochmem_spare(void *opaque);
 typedef int epochmem_sink(void *opaque, const uint8_t *data, size_t len,
                           struct xlc_error *err);
 
+/* Octets that this host has to spare, as /proc/meminfo says; a host that does
+ * not tell is trusted. */
+uint64_t epochmem_spare_now(void);
+
 /* The most octets that an epoch of a guest with @memory octets can have: each
  * page once, headers and machine state. */
 uint64_t epochmem_bound(uint64_t memory);

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "primary.h"
+#include "primary-disks.h"
 #include "xlctx.h"
 
 /* At a cut nothing may move in the buffer for so long; and how long that may
@@ -75,7 +76,7 @@ static void hook_asked(void *opaque, bool asked)
     p->suspended_since_ms = asked ? clock_ms() : 0;
     if (!asked) return;
     p->asked_epoch = p->m.cut + 1;
-    p->next_due_us = clock_us() + (uint64_t)p->o->interval_ms * 1000;
+    p->next_due_us = clock_us() + (uint64_t)p->live.interval_ms * 1000;
 }
 
 /* The guest is suspended and captured: close its output, then it may go on
@@ -99,6 +100,8 @@ static int hook_cut(void *opaque, uint64_t n, enum capture_after *after_r,
         return -ECANCELED;
     }
     if (r) return xlc_error_set(err, r, "%s", e.msg);
+    r = primary_disks_mark(p, n, err);
+    if (r) return r;
     pthread_mutex_lock(&p->nb_lock);
     if (p->nb) r = netbuf_buffer(p->nb, err);
     pthread_mutex_unlock(&p->nb_lock);
@@ -156,12 +159,14 @@ static int hook_next(void *opaque, struct xlc_error *err)
               (unsigned long long)p->epoch_bytes,
               (unsigned long long)p->times.transfer,
               (unsigned long long)p->times.ack);
+    primary_events_checkpoint(p);
     while (!p->stop && !due(p)) {
         struct timespec t = { (time_t)(p->next_due_us / 1000000),
                               (long)(p->next_due_us % 1000000) * 1000 };
 
         pthread_cond_timedwait(&p->cond, &p->lock, &t);
     }
+    p->cause = p->final_next ? "final" : p->demand ? "demand" : "interval";
     p->demand = false;
     p->final_now = p->final_next;
     return p->stop ? -ECANCELED : 0;
@@ -199,8 +204,9 @@ static void *checkpoint_thread(void *opaque)
 {
     struct primary *p = opaque;
     bool destroy;
-    int r = capture_run(&p->cap);
+    int r = primary_disks_sync(p, &p->cap.err);
 
+    if (!r) r = capture_run(&p->cap);
     pthread_mutex_lock(&p->lock);
     if (r && !p->stop) {
         xlc_error_set(&p->why, r, "%s", p->cap.err.msg);
@@ -247,6 +253,7 @@ void primary_end_capture(struct primary *p)
         pthread_cond_broadcast(&p->cond);
         pthread_mutex_unlock(&p->lock);
         if (p->data) conn_shutdown(p->data);
+        primary_disks_hurry(p);
         pthread_join(p->thread, NULL);
         p->thread_running = false;
     }

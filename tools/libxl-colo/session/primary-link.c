@@ -16,6 +16,7 @@
 #include "host.h"
 #include "log.h"
 #include "primary.h"
+#include "primary-disks.h"
 
 /* The other side checks and prepares a lot between CONFIG and READY. */
 #define BOOT_MS 30000u
@@ -32,7 +33,8 @@ static int say_hello(struct primary *p, struct boot *b, struct xlc_error *err)
 
     h->version = PROTO_VERSION;
     h->version_min = PROTO_VERSION_MIN;
-    h->caps = p->o->plaintext ? PROTO_CAP_PLAINTEXT : 0;
+    h->caps = PROTO_CAP_DISK | (p->o->plaintext ? PROTO_CAP_PLAINTEXT : 0) |
+              (p->o->colo ? PROTO_CAP_COLO : 0);
     memcpy(h->uuid, p->guest.uuid_raw, sizeof(h->uuid));
     memcpy(h->session, p->secret.session, sizeof(h->session));
     memcpy(h->key, p->secret.key, sizeof(h->key));
@@ -79,6 +81,9 @@ static int check_reply(struct primary *p, const struct proto_hello_reply *h,
     if (p->o->plaintext && !(h->caps & PROTO_CAP_PLAINTEXT))
         return xlc_error_set(err, -EPERM, "the other host does not do "
                              "--plaintext");
+    if (p->o->colo && !(h->caps & PROTO_CAP_COLO))
+        return xlc_error_set(err, -EPERM, "the other host does not do "
+                             "--colo");
     return 0;
 }
 
@@ -119,6 +124,8 @@ static int converse(struct primary *p, struct boot *b, struct xlc_error *err)
     r = check_reply(p, &reply.u.hello_reply, err);
     if (r) return r;
     choose_addresses(p, &reply.u.hello_reply);
+    r = primary_disks_say(p, err);
+    if (r) return r;
 
     m.u.data = (const uint8_t *)p->json;
     m.hdr.length = (uint32_t)strlen(p->json);
@@ -149,6 +156,28 @@ static int dial(struct primary *p, unsigned int i, uint8_t channel,
     return r;
 }
 
+/* One for each disk. */
+static int dial_disks(struct primary *p, struct xlc_error *err)
+{
+    uint64_t deadline = clock_ms() + CONN_ATTACH_MS;
+    int r = 0;
+
+    for (unsigned int i = 0; i < p->disks.list.n && !r; i++) {
+        struct conn *c = NULL;
+        int fd = conn_dial(p->addr[0], p->port, deadline, err);
+
+        if (fd < 0) return fd;
+        r = conn_client(&c, fd, &p->secret, PROTO_CH_DISK, (uint8_t)i, 1,
+                        err);
+        if (r) return r;
+        r = conn_wait_ready(c, deadline, err);
+        if (r) conn_free(c);
+        else r = primary_disks_relay(p, i, c, err);
+        primary_heartbeat(p, clock_ms());
+    }
+    return r;
+}
+
 /* The other side counts our silence from the first connection on. A path that
  * nobody answers on takes its time to fail, so the others come first, and the
  * one that must work directly before the loop. The ssh command keeps the
@@ -166,6 +195,7 @@ static int dial_all(struct primary *p, struct xlc_error *err)
     }
     r = dial(p, 0, PROTO_CH_CTRL, &p->ctrl[0], err);
     if (!r) r = dial(p, 0, PROTO_CH_DATA, &p->data, err);
+    if (!r) r = dial_disks(p, err);
     return r ? r : conn_blocking(p->data, err);
 }
 
@@ -360,19 +390,22 @@ void primary_say(struct primary *p)
         { PRIM_DO_SEND_NOSWAP, PROTO_SWAP_REFUSED },
     };
     struct proto_msg m = { .hdr.type = 0 };
+    uint64_t acked, last;
     unsigned int due;
 
     pthread_mutex_lock(&p->lock);
     due = p->say & ~p->said;
     p->say &= ~(unsigned int)PRIM_DO_SEND_NOSWAP; /* once is enough */
     p->said = p->say;
-    m.hdr.epoch = p->m.acked;
+    acked = p->m.acked;
+    last = p->last_epoch;
     m.u.verdict.reason = p->m.why;
     m.u.verdict.generation = p->rec.generation;
     pthread_mutex_unlock(&p->lock);
     for (unsigned int k = 0; k < sizeof(says) / sizeof(says[0]); k++) {
         if (!(due & says[k].bit)) continue;
         m.hdr.type = says[k].type;
+        m.hdr.epoch = last && m.hdr.type == PROTO_END ? last : acked;
         for (unsigned int i = 0; i < p->naddr; i++)
             send_on(p, i, &m);
     }

@@ -10,10 +10,12 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "events.h"
 #include "host.h"
 #include "json.h"
 #include "log.h"
 #include "primary.h"
+#include "primary-disks.h"
 
 #define PROGRESS_TTY_MS   250
 #define PROGRESS_PLAIN_MS 5000
@@ -62,7 +64,7 @@ static void put_warnings(struct primary *p, struct json *j)
                  "clients may know more than the guest");
     if (p->o->plaintext)
         json_str(j, NULL, "the link is not encrypted (--plaintext)");
-    if (host_has_writable_disk(&p->cfg))
+    if (host_has_writable_disk(&p->cfg) && p->o->no_disk)
         json_str(j, NULL, "disks are not mirrored (-d): after a failover "
                  "they hold whatever the other host has");
     if (p->stage && stage_overflows(p->stage))
@@ -105,9 +107,10 @@ static char *status(struct primary *p)
     uint64_t now = clock_ms();
     struct json j;
 
-    LOCK_SCOPE(&p->lock);
     json_begin(&j);
     json_int(&j, "rc", 0);
+    disks_json(&p->disks, &j); /* asks others: without the lock */
+    LOCK_SCOPE(&p->lock);
     json_str(&j, "domain", p->rec.name);
     json_str(&j, "uuid", p->guest.uuid);
     json_uint(&j, "domid", p->guest.domid);
@@ -116,13 +119,14 @@ static char *status(struct primary *p)
     json_bool(&j, "protected", p->m.state == PRIM_PROTECTED ||
               p->m.state == PRIM_SWAPPING);
     json_str(&j, "peer", p->o->host);
+    if (p->o->config) json_str(&j, "config", p->o->config);
     json_str(&j, "mode", "remus");
     json_uint(&j, "generation", p->rec.generation);
     json_uint(&j, "epoch_cut", p->m.cut);
     json_uint(&j, "epoch_committed", p->m.acked);
     json_uint(&j, "epoch_accepted", p->peer_beat.accepted);
     json_uint(&j, "epoch_applied", p->peer_beat.applied);
-    json_uint(&j, "interval_ms", p->o->interval_ms);
+    json_uint(&j, "interval_ms", p->live.interval_ms);
     json_uint(&j, "heartbeat_ms", p->o->heartbeat_ms);
     json_uint(&j, "limit_ms", p->o->limit_ms);
     json_uint(&j, "silence_ms", paths_silence_ms(&p->paths, now));
@@ -130,8 +134,8 @@ static char *status(struct primary *p)
               now - p->suspended_since_ms : 0);
     put_times(p, &j);
     put_netbuf(p, &j);
-    json_str(&j, "disk", host_has_writable_disk(&p->cfg) ? "unmirrored" :
-             "none");
+    json_str(&j, "disk", p->disks.list.n ? "mirrored" :
+             host_has_writable_disk(&p->cfg) ? "unmirrored" : "none");
     json_str(&j, "link", p->o->plaintext ? "plaintext" : "tls");
     json_str(&j, "arbiter", "none");
     json_int(&j, "sync_percent", sync_percent(p));
@@ -148,8 +152,17 @@ static void wait_for(struct primary *p, const struct control_req *req,
                      uint64_t epoch)
 {
     struct xlc_error e = { -EBUSY, "too many are waiting already" };
+    unsigned int watchers = 0;
 
     for (unsigned int i = 0; i < PRIMARY_WAITERS; i++) {
+        struct primary_waiter *w = &p->waiters[i];
+
+        /* Who only watches may be gone long before the end. */
+        if (w->used && !control_waits(p->control, w->id)) w->used = false;
+        watchers += w->used && w->op == CONTROL_WAIT;
+    }
+    for (unsigned int i = 0; i < PRIMARY_WAITERS; i++) {
+        if (req->op == CONTROL_WAIT && watchers >= PRIMARY_WATCHERS) break;
         if (p->waiters[i].used) continue;
         p->waiters[i] = (struct primary_waiter){ true, req->id, req->op,
                                                  epoch };
@@ -188,6 +201,48 @@ static void want_failover(struct primary *p, const struct control_req *req)
     else control_reply_error(p->control, req->id, &e);
 }
 
+/* The settings have changed: for those who look on. */
+static void tell_settings(const struct primary *p,
+                          const struct policy_set *was,
+                          const struct policy_set *is)
+{
+    char said[256];
+
+    live_changes(said, sizeof(said), was, is);
+    if (*said) log_info("%s: remus-set: %s", p->rec.name, said);
+    for (const struct policy_key *k = policy_keys; k->name; k++) {
+        struct event ev;
+
+        if (policy_set_get(was, k) == policy_set_get(is, k)) continue;
+        event_begin(&ev, "set", p->rec.name, "primary");
+        event_str(&ev, "key", k->name);
+        event_uint(&ev, "value", policy_set_get(is, k));
+        event_end(&ev);
+    }
+}
+
+static void want_set(struct primary *p, const struct control_req *req)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct policy_set was, now;
+
+    pthread_mutex_lock(&p->lock);
+    was = now = p->live;
+    if (p->m.state != PRIM_PROTECTED && p->m.state != PRIM_SYNCING) {
+        xlc_error_set(&e, -ENOTCONN, "the guest is not protected now");
+    } else if (!live_parse(&now, false, req->args, &e)) {
+        /* The next checkpoint comes as if it had always been so. */
+        if (p->next_due_us)
+            p->next_due_us += ((uint64_t)now.interval_ms -
+                               was.interval_ms) * 1000;
+        p->live = now;
+        pthread_cond_broadcast(&p->cond);
+    }
+    pthread_mutex_unlock(&p->lock);
+    tell_settings(p, &was, &now);
+    control_reply_error(p->control, req->id, &e);
+}
+
 void primary_control(struct primary *p, const struct control_req *req)
 {
     CLEANUP_FREE char *text = NULL;
@@ -211,6 +266,12 @@ void primary_control(struct primary *p, const struct control_req *req)
         wait_for(p, req, 0);
         primary_event(p, PRIM_EV_STOP, 0);
         return;
+    case CONTROL_WAIT:
+        wait_for(p, req, 0);
+        return;
+    case CONTROL_SET:
+        want_set(p, req);
+        return;
     case CONTROL_NOPS:
         return;
     }
@@ -225,6 +286,9 @@ static void answer_over(struct primary *p, const struct primary_waiter *w)
     bool good = false;
 
     switch (w->op) {
+    case CONTROL_WAIT:
+        control_reply_outcome(p->control, w->id, o);
+        return;
     case CONTROL_STOP:
     case CONTROL_SHUTDOWN:
     case CONTROL_REBOOT:
@@ -272,6 +336,15 @@ void primary_answer_waiters(struct primary *p, bool over)
 
 /* ----- progress of the first copy ----- */
 
+static void disk_progress(struct primary *p, bool tty)
+{
+    int percent = primary_disks_percent(p);
+
+    if (percent < 0) return;
+    log_text("%s%s: first copy of the disks %3d %%%s", tty ? "\r\033[K" : "",
+             p->rec.name, percent, tty ? "" : "\n");
+}
+
 void primary_progress(struct primary *p, uint64_t now_ms)
 {
     bool tty = isatty(STDERR_FILENO);
@@ -282,6 +355,10 @@ void primary_progress(struct primary *p, uint64_t now_ms)
     percent = sync_percent(p);
     if (percent < 100 && now_ms < p->progress_ms) return;
     p->progress_ms = now_ms + (tty ? PROGRESS_TTY_MS : PROGRESS_PLAIN_MS);
+    if (p->disks_syncing) {
+        disk_progress(p, tty);
+        return;
+    }
     bytes = stage_total(p->stage);
     rate = ms ? bytes / ms : 0; /* octets a millisecond = kB/s */
     left = p->tot_pages * 4096 > bytes ? p->tot_pages * 4096 - bytes : 0;

@@ -13,9 +13,11 @@
 
 #include "clock.h"
 #include "cleanup.h"
+#include "colo-primary.h"
 #include "host.h"
 #include "log.h"
 #include "primary.h"
+#include "primary-disks.h"
 #include "proto.h"
 #include "xlctx.h"
 
@@ -105,6 +107,7 @@ void primary_event_locked(struct primary *p, enum prim_ev ev, uint64_t n)
     if (p->m.state != was) {
         log_info("%s: %s -> %s", p->rec.name, prim_state_name(was),
                  prim_state_name(p->m.state));
+        primary_events_state(p, was);
         p->moved_ms = clock_ms();
     }
     p->sh->state = p->m.state;
@@ -147,7 +150,9 @@ static int look_at_guest(struct primary *p, struct xlc_error *err)
                              p->guest.name);
     p->json = libxl_domain_config_to_json(p->ctx, &p->cfg);
     if (!p->json) return xlc_error_set(err, -ENOMEM, "no memory");
-    rc = host_check_guest(p->ctx, &p->cfg, p->o->no_disk, err);
+    rc = p->o->colo ? colo_primary_check(&p->cfg, err) : 0;
+    if (!rc) rc = host_check_guest(p->ctx, &p->cfg, p->o->no_disk, err);
+    if (!rc) rc = primary_disks_find(p, err);
     if (rc) return rc;
     rc = record_load(&p->rec, p->guest.uuid, err);
     if (rc) return rc;
@@ -227,6 +232,8 @@ static int set_up(struct primary *p, struct xlc_error *err)
     if (!rc) rc = primary_find_room(p, err);
     if (rc) return rc;
     introduce(p);
+    rc = primary_events_begin(p, err);
+    if (rc) return rc;
     rc = primary_boot(p, err);
     if (!rc) p->booted = true;
     if (!rc) rc = primary_make_room(p, err);
@@ -286,6 +293,7 @@ static void check_guest(struct primary *p)
     if (p->destroy || p->m.ended) return; /* our own doing, or known */
     log_info("%s: the guest ended: %s", p->rec.name,
              proto_reason_text((unsigned int)-s));
+    primary_disks_last(p);
     primary_event_locked(p, PRIM_EV_GUEST_ENDED, (uint64_t)-s);
 }
 
@@ -323,6 +331,7 @@ static void judge_progress(struct primary *p, uint64_t now)
     waiting = p->m.cut > p->m.acked && p->m.state == PRIM_PROTECTED;
     pthread_mutex_unlock(&p->lock);
     if (limit < STALL_MS) limit = STALL_MS;
+    moved += primary_disks_moved(p);
     if (!waiting || moved != p->stall_bytes) {
         p->stall_bytes = moved;
         p->stall_ms = now;
@@ -362,6 +371,7 @@ static void one_turn(struct primary *p, const struct turn *t)
     }
     while (control_next(p->control, t->pfd + t->control, &req))
         primary_control(p, &req);
+    primary_disks_check(p);
     judge_silence(p, now);
     judge_progress(p, now);
     if (p->trouble) primary_event(p, PRIM_EV_CAPTURE_ERROR, 0);
@@ -475,6 +485,7 @@ static void finish(struct primary *p)
 
     p->sh->closing = true;
     primary_end_capture(p);
+    primary_disks_end(p);
     if (p->guest.xch) {
         settle_guest(p);
         remove_netbuf(p);
@@ -488,6 +499,7 @@ static void finish(struct primary *p)
         if (p->recorded && record_save(&p->rec, &e)) log_error("%s", e.msg);
     }
     primary_unlink(p);
+    primary_events_end(p);
     if (p->control) last_answers(p);
     control_free(p->control);
     primary_devices_end(p);
@@ -509,6 +521,9 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
 
     if (!p) return XLC_ERROR;
     p->o = o;
+    policy_set_init(&p->live);
+    p->live.wish = POLICY_REMUS;
+    p->live.interval_ms = o->interval_ms;
     p->sh = sh;
     p->wake = p->sigfd = -1;
     p->boot = (struct boot){ -1, -1, -1 };
@@ -523,6 +538,9 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
     } else {
         loop(p);
         if (p->why.status) log_error("%s: %s", p->rec.name, p->why.msg);
+        /* A disk of the other host was not to be overwritten: nothing was. */
+        if (p->disks_refused && p->m.state == PRIM_SOLO)
+            p->m.outcome = XLC_REFUSED;
     }
     finish(p);
     outcome = p->m.outcome;

@@ -32,7 +32,9 @@
 #include "capture.h"
 #include "conn.h"
 #include "control.h"
+#include "disks.h"
 #include "guest.h"
+#include "live.h"
 #include "netbuf.h"
 #include "paths.h"
 #include "prim.h"
@@ -44,6 +46,7 @@
 #define PRIMARY_PATHS    (XLC_PEER_MAX + 1)
 #define PRIMARY_ADDR_MAX 256
 #define PRIMARY_WAITERS  8
+#define PRIMARY_WATCHERS 4 /* of them, those that wait for the end */
 
 /**
  * struct primary_waiter - a control client that waits
@@ -70,17 +73,24 @@ struct primary_waiter {
  * @booted: the peer said READY and waits for us; @dialled: connecting to it
  *          was tried; @recorded: @rec was written
  * @caps: what both ends can do
+ * @disks: that are mirrored; @disks_syncing: their first copy goes on;
+ *         @disks_refused: the other host did not want it; @disks_over: one
+ *         lost its mirror
  * @addr, @naddr: addresses of the peer; the first carries the data
  * @peer_beat: the heartbeat that came last
  * @unheard: the end came by silence
  * @stop: the checkpoint thread ends; @freeze: and leaves the guest suspended
  * @final_next: the next capture is the last; @final_now: this one is
  * @demand: somebody wants a checkpoint now
+ * @live: what may be changed while it runs; from @o at first
  * @destroy: the peer runs the guest, ours goes; @discard: and what it said
  *           and nobody heard
+ * @last_epoch: the disks' last one, of a guest that has ended; 0: none
  * @asked_epoch: newest epoch whose suspend was begun
  * @say: PRIM_DO_SEND_* that stand until the end; @said: of those, what went
  *        out since the last heartbeat
+ * @cause: why the current epoch is made, NULL: it is the first
+ * @resumed_us: when the guest last went on after a whole epoch
  * @begun: EPOCH_BEGIN of the current epoch was sent; @hash, @sent: of it
  */
 struct primary {
@@ -102,6 +112,9 @@ struct primary {
     struct conn *ctrl[PRIMARY_PATHS];
     struct conn *data;
     struct paths paths;
+    struct disks disks;
+    volatile bool disks_syncing, disks_refused;
+    bool disks_over;
     struct control *control;
     struct primary_devices *devices;
     struct stage *stage;
@@ -122,13 +135,15 @@ struct primary {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     struct prim m;
+    struct policy_set live;
     volatile bool stop; /* the checkpoint thread reads it without the lock */
     bool paused; /* we paused the guest, see stand_still() */
     bool freeze, final_next, final_now, demand, finished, destroy, discard;
-    uint64_t asked_epoch, next_due_us, suspended_since_ms, moved_ms;
+    uint64_t last_epoch, asked_epoch, next_due_us, suspended_since_ms, moved_ms;
     unsigned int say, said;
     struct capture_times times;
-    uint64_t epoch_bytes, checkpoints, bytes_total;
+    uint64_t epoch_bytes, checkpoints, bytes_total, resumed_us;
+    const char *cause;
     struct primary_waiter waiters[PRIMARY_WAITERS];
     struct xlc_error why;
 
@@ -169,6 +184,12 @@ void primary_devices(struct primary *p, bool moved, uint64_t now_ms);
 /* Is something expected that no descriptor tells of? */
 bool primary_devices_wait(const struct primary *p);
 void primary_devices_end(struct primary *p);
+
+/* primary-events.c: lines in the event log, if there is one */
+int primary_events_begin(struct primary *p, struct xlc_error *err);
+void primary_events_state(struct primary *p, enum prim_state was);
+void primary_events_checkpoint(struct primary *p);
+void primary_events_end(struct primary *p);
 
 /* primary-status.c */
 void primary_control(struct primary *p, const struct control_req *req);

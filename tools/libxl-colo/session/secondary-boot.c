@@ -99,7 +99,8 @@ static int on_hello(struct secondary *s, struct xlc_error *err)
 
     a->version = s->hello.version < PROTO_VERSION ? s->hello.version :
                  PROTO_VERSION;
-    a->caps = s->hello.caps & PROTO_CAP_PLAINTEXT;
+    a->caps = s->hello.caps &
+              (PROTO_CAP_PLAINTEXT | PROTO_CAP_DISK | PROTO_CAP_COLO);
     a->port = s->port;
     a->generation = s->rec.generation;
     a->xen_major = major;
@@ -137,12 +138,16 @@ static int on_config(struct secondary *s, const struct proto_msg *m,
     snprintf(sh->name, sizeof(sh->name), "%s", s->hello.name);
     sh->known = true;
     sh->building = true;
-    r = restore_start(&s->restore, json, err);
+    r = restore_start(&s->restore, json, &s->disks.list, err);
     if (r) return r;
     if (strcmp(restore_uuid(s->restore), s->rec.uuid) ||
         strcmp(restore_name(s->restore), s->hello.name))
         return xlc_error_set(err, -EPROTO, "the configuration is of another "
                              "guest (%s)", restore_name(s->restore));
+    r = secondary_disks_serve(s, err);
+    if (!r && s->hello.caps & PROTO_CAP_COLO)
+        r = colo_secondary_new(&s->colo, s, err);
+    if (r) return r;
     begin_record(s);
     return record_save(&s->rec, err);
 }
@@ -176,6 +181,10 @@ static int converse(struct secondary *s, struct xlc_error *err)
     if (r) return r;
     take_secret(s);
     r = boot_recv(&s->boot, &m, &buf2, deadline, err);
+    if (!r && m.hdr.type == PROTO_DISKS) {
+        r = secondary_disks_list(s, &m, err);
+        if (!r) r = boot_recv(&s->boot, &m, &buf2, deadline, err);
+    }
     if (!r && m.hdr.type != PROTO_CONFIG)
         r = xlc_error_set(err, -EPROTO, "%s where CONFIG belongs",
                           proto_type_name(m.hdr.type));
@@ -187,6 +196,7 @@ static void leave_ssh(struct secondary *s)
 {
     s->boot = (struct boot){ -1, -1, -1 }; /* daemon_detach() closes them */
     daemon_detach("receive", s->rec.name);
+    secondary_events_begin(s);
     if (write(s->sync, "+", 1) != 1)
         log_warn("the process that ssh waits for is gone");
     close(steal_fd(&s->sync));

@@ -72,9 +72,12 @@ static int on_data(struct intake *in, const struct proto_msg *m,
     in->bytes += m->hdr.length;
     XXH3_64bits_update(in->hash, m->u.data, m->hdr.length);
     r = records_feed(&in->rec, m->u.data, m->hdr.length, err);
+    if (!r && in->s->colo)
+        r = colo_secondary_feed(in->s->colo, m->u.data, m->hdr.length, err);
     if (r) return r;
     if (in->flags & PROTO_EPOCH_STREAM)
         return restore_write(in->s->restore, m->u.data, m->hdr.length, err);
+    if (in->s->colo) return 0;
     return epochmem_add(in->mem, m->u.data, m->hdr.length, err);
 }
 
@@ -103,13 +106,35 @@ static int to_restore(void *opaque, const uint8_t *data, size_t len,
 }
 
 /* Give the accepted epoch to the restore and wait until it is applied. */
-static int apply(struct intake *in, struct xlc_error *err)
+static int apply_restore(struct intake *in, struct xlc_error *err)
 {
     struct restore *r = in->s->restore;
-    int rc = epochmem_give(in->mem, to_restore, r, err);
+    int rc = in->mem ? epochmem_give(in->mem, to_restore, r, err) : 0;
 
     if (!rc) rc = restore_epoch(r, in->rec.tsc, in->rec.tsc_have, err);
     return rc;
+}
+
+static int apply(struct intake *in, struct xlc_error *err)
+{
+    struct colo_secondary *c = in->s->colo;
+    int rc = 0;
+
+    if (!c || in->epoch == 1) rc = apply_restore(in, err);
+    if (!rc && c) rc = colo_secondary_apply(c, in->epoch, err);
+    return rc;
+}
+
+/* The acknowledgement promises that it can be applied (RULES B2). */
+static int promise(struct intake *in, struct xlc_error *err)
+{
+    if (in->s->colo) return colo_secondary_check(in->s->colo, err);
+    return epochmem_reserve(in->mem, err);
+}
+
+static uint64_t memory_used(const struct intake *in)
+{
+    return in->mem ? epochmem_used(in->mem) : 0;
 }
 
 static int on_end(struct intake *in, const struct proto_msg *m,
@@ -121,18 +146,19 @@ static int on_end(struct intake *in, const struct proto_msg *m,
     bool counts;
     int r = check_whole(in, m, err);
 
-    /* The acknowledgement promises that it can be applied (RULES B2). */
-    if (!r) r = epochmem_reserve(in->mem, err);
+    if (!r) r = promise(in, err);
     if (r) return r;
     pthread_mutex_lock(&s->lock);
     s->epoch_bytes = in->bytes;
-    s->epoch_memory = epochmem_used(in->mem);
+    s->epoch_memory = memory_used(in);
     s->pages = in->rec.pages;
     s->bytes_total += in->bytes;
     s->epochs++;
     s->moved_ms = clock_ms();
     pthread_mutex_unlock(&s->lock);
-    secondary_event(s, final ? SEC_EV_WHOLE_FINAL : SEC_EV_WHOLE, n);
+    r = secondary_disks_whole(s, final ? SEC_EV_WHOLE_FINAL : SEC_EV_WHOLE,
+                              n, err);
+    if (r) return r;
     pthread_mutex_lock(&s->lock);
     counts = s->m.accepted == n || (n == 1 && s->m.waiting == 1);
     pthread_mutex_unlock(&s->lock);
@@ -143,7 +169,7 @@ static int on_end(struct intake *in, const struct proto_msg *m,
     if (r) return r;
     pthread_mutex_lock(&s->lock);
     s->apply_us = clock_us() - begun;
-    s->epoch_memory = epochmem_used(in->mem);
+    s->epoch_memory = memory_used(in);
     pthread_mutex_unlock(&s->lock);
     in->last = n;
     in->epoch = 0;
@@ -190,13 +216,15 @@ static void report(struct secondary *s, int r, const struct xlc_error *err)
 }
 
 /* Address space for the largest epoch; the rest of its memory must be there
- * before the epoch is acknowledged. */
+ * before the epoch is acknowledged. A copy that is a domain has its own. */
 static int make_room(struct intake *in, struct xlc_error *err)
 {
     struct secondary *s = in->s;
     uint64_t limit = epochmem_bound(restore_memory(s->restore));
-    int r = epochmem_new(&in->mem, limit, NULL, NULL, err);
+    int r;
 
+    if (s->colo) return 0;
+    r = epochmem_new(&in->mem, limit, NULL, NULL, err);
     if (!r) r = epochmem_reserve(in->mem, err);
     if (r) return r;
     LOCK_SCOPE(&s->lock);

@@ -53,6 +53,15 @@ static struct conn **slot_of(struct secondary *s, const struct conn *c,
     return &s->conns[i];
 }
 
+/* A disk's stream comes once, on a connection of its own. */
+static bool disk_wanted(const struct secondary *s, const struct conn *c)
+{
+    return conn_channel(c) == PROTO_CH_DISK &&
+           conn_path(c) < s->disks.list.n &&
+           !s->disks.at[conn_path(c)].relay &&
+           s->m.state == SEC_SYNCING;
+}
+
 /* What may be said of our copy now. One that is to stand aside has not done
  * so yet. Called with the lock held. */
 static uint8_t true_state(const struct secondary *s)
@@ -69,9 +78,10 @@ static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
     uint32_t *newest = NULL;
     unsigned int opened;
     struct conn *c = s->lobby.conn[i], **slot = slot_of(s, c, &newest);
+    bool disk = disk_wanted(s, c);
     int r;
 
-    if (!slot || conn_incarnation(c) <= *newest)
+    if (!disk && (!slot || conn_incarnation(c) <= *newest))
         return xlc_error_set(err, -EEXIST, "a second connection of the same "
                              "channel");
     pthread_mutex_lock(&s->lock);
@@ -82,6 +92,7 @@ static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
     r = conn_send_attached(c, &a, err);
     if (!r) r = conn_io(c, err);
     if (r) return r;
+    if (disk) return secondary_disks_attach(s, lobby_take(&s->lobby, i), err);
     conn_free(*slot); /* an older incarnation is fenced (RULES A3) */
     *slot = lobby_take(&s->lobby, i);
     *newest = conn_incarnation(c);
@@ -140,6 +151,9 @@ static bool dispatch(struct secondary *s, unsigned int i,
     case PROTO_END:
         log_info("%s: the guest ended on the primary: %s", s->rec.name,
                  proto_reason_text(m->u.verdict.reason));
+        pthread_mutex_lock(&s->lock);
+        s->last_epoch = m->hdr.epoch;
+        pthread_mutex_unlock(&s->lock);
         secondary_event(s, SEC_EV_END, 0);
         break;
     case PROTO_YOURS:

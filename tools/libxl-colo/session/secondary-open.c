@@ -35,11 +35,17 @@ static void throw_away(struct secondary *s)
 {
     struct xlc_error e = XLC_ERROR_INIT;
 
+    /* A copy that is a domain: the data thread is working on it. */
+    if (s->colo && colo_secondary_finishing(s->colo)) {
+        end_data(s);
+        colo_secondary_release(s->colo);
+    }
     /* The restore first: the data thread may be writing to it. */
     if (s->data_running) conn_shutdown(s->data);
     if (restore_abort(s->restore, &e)) log_error("%s: %s", s->rec.name, e.msg);
     else s->sh->building = false;
     end_data(s);
+    secondary_disks_drop(s);
 }
 
 static void note(struct secondary *s, const struct xlc_error *e)
@@ -62,11 +68,13 @@ static bool still_ours(struct secondary *s)
  * before it or after it. */
 static int first_step(struct secondary *s, struct xlc_error *err)
 {
-    int r;
+    int r = s->colo ? colo_secondary_ready(s->colo, err) : 0;
 
+    if (r) return r;
     LOCK_SCOPE(&s->lock);
     if (s->m.state != SEC_OPENING) return 0; /* insist() looks again */
-    r = restore_unpause(s->restore, err);
+    r = s->colo ? colo_secondary_go(s->colo, err) :
+        restore_unpause(s->restore, err);
     if (r) return r;
     s->sh->building = false;
     s->sh->open = true;
@@ -76,7 +84,20 @@ static int first_step(struct secondary *s, struct xlc_error *err)
 
 static int add_devices(struct secondary *s, struct xlc_error *err)
 {
-    return restore_devices(s->restore, err);
+    int r = secondary_disks_take(s, err);
+
+    if (r) return r;
+    return s->colo ? colo_secondary_ready(s->colo, err) :
+           restore_devices(s->restore, err);
+}
+
+/* Make a paused domain of the copy, if it is none yet. */
+static int finish_restore(struct secondary *s, uint32_t *domid_r,
+                          struct xlc_error *err)
+{
+    if (!s->colo) return restore_finish(s->restore, domid_r, err);
+    *domid_r = colo_secondary_domid(s->colo);
+    return *domid_r ? 0 : xlc_error_set(err, -ENOENT, "there is no copy");
 }
 
 /* The primary stands still and waits for how this goes: better there than
@@ -123,11 +144,12 @@ static void run_it(struct secondary *s)
     uint32_t domid;
 
     end_data(s);
-    if (restore_finish(s->restore, &domid, &e)) {
+    if (finish_restore(s, &domid, &e)) {
         note(s, &e);
         log_error("%s: THE GUEST COULD NOT BE TAKEN OVER: %s", s->rec.name,
                   e.msg);
         secondary_event(s, SEC_EV_OPEN_FAILED, 0);
+        secondary_disks_drop(s);
         return;
     }
     s->sh->domid = domid;
@@ -141,17 +163,22 @@ static void run_it(struct secondary *s)
         xlc_error_clear(&e);
         log_warn("%s: the primary lives after all; removing the copy",
                  s->rec.name);
+        if (s->colo) colo_secondary_release(s->colo);
         if (restore_abort(s->restore, &e)) log_error("%s", e.msg);
+        secondary_disks_drop(s);
         /* Nothing ran here: the next protection must not be refused for a
          * takeover that never was. */
         s->rec.generation--;
         s->rec.role = PROTO_ROLE_SECONDARY;
         return;
     }
+    secondary_disks_taken(s);
+    if (s->colo) colo_secondary_release(s->colo);
     log_info("%s: runs here as domain %u, from epoch %llu, %llu ms after the "
              "decision", s->rec.name, domid,
              (unsigned long long)s->rec.epoch,
              (unsigned long long)(clock_ms() - begun));
+    secondary_events_failover(s, clock_ms() - begun);
 }
 
 static void *work_thread(void *opaque)

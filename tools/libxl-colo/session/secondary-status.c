@@ -33,12 +33,14 @@ static char *status(struct secondary *s)
     uint64_t now = clock_ms();
     struct json j;
 
-    LOCK_SCOPE(&s->lock);
     json_begin(&j);
     json_int(&j, "rc", 0);
+    disks_json(&s->disks, &j); /* asks others: without the lock */
+    LOCK_SCOPE(&s->lock);
     json_str(&j, "domain", s->rec.name);
     json_str(&j, "uuid", s->rec.uuid);
-    json_uint(&j, "domid", s->sh->domid);
+    json_uint(&j, "domid", s->sh->domid || !s->colo ? s->sh->domid :
+              colo_secondary_domid(s->colo));
     json_str(&j, "role", "secondary");
     json_str(&j, "state", sec_state_name(s->m.state));
     json_bool(&j, "protected", s->m.state == SEC_PAIRED);
@@ -57,6 +59,7 @@ static char *status(struct secondary *s)
     json_uint(&j, "apply_us", s->apply_us);
     json_uint(&j, "epoch_memory_bytes", s->epoch_memory);
     json_uint(&j, "epoch_limit_bytes", s->epoch_limit);
+    if (s->colo) colo_secondary_status(s->colo, &j);
     json_uint(&j, "bytes", s->epoch_bytes);
     json_uint(&j, "pages", s->pages);
     json_uint(&j, "checkpoints_total", s->epochs);

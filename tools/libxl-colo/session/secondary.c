@@ -61,6 +61,7 @@ void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
     if (s->m.state != was) {
         log_info("%s: %s -> %s", s->rec.name, sec_state_name(was),
                  sec_state_name(s->m.state));
+        secondary_events_state(s, was);
         s->moved_ms = clock_ms();
     }
     secondary_wake(s);
@@ -112,6 +113,7 @@ static void drain_fd(int fd)
 static void restore_ended(struct secondary *s)
 {
     s->restore_reported = true;
+    if (s->colo && colo_secondary_finishing(s->colo)) return;
     pthread_mutex_lock(&s->lock);
     if (s->m.state == SEC_SYNCING || s->m.state == SEC_PAIRED)
         snprintf(s->note, sizeof(s->note), "libxl's restore ended (see the "
@@ -158,6 +160,7 @@ static void one_turn(struct secondary *s, const struct turn *t)
         secondary_pending(s, i, t->pfd[t->pending + i].revents, now);
     while (control_next(s->control, t->pfd + t->control, &req))
         secondary_control(s, &req);
+    secondary_disks_check(s);
     judge_silence(s, now);
     secondary_heartbeat(s, now);
     secondary_say(s);
@@ -232,6 +235,9 @@ static void finish(struct secondary *s)
     secondary_unlink(s);
     if (s->data_running) pthread_join(s->data_thread, NULL);
     conn_free(s->data);
+    /* A start that was refused; what was decided has been done. */
+    if (s->m.state == SEC_SYNCING) secondary_disks_drop(s);
+    disks_dispose(&s->disks);
     if (s->listener >= 0) close(s->listener);
     if (s->rec.role && s->m.state != SEC_OPEN) {
         snprintf(s->rec.state, sizeof(s->rec.state), "%s",
@@ -239,6 +245,7 @@ static void finish(struct secondary *s)
         s->rec.epoch = s->m.accepted;
         if (record_save(&s->rec, &e)) log_error("%s", e.msg);
     }
+    colo_secondary_free(s->colo);
     restore_free(s->restore);
     s->sh->building = false;
     control_free(s->control);

@@ -29,8 +29,10 @@
 #include <xxhash.h>
 
 #include "boot.h"
+#include "colo-secondary.h"
 #include "conn.h"
 #include "control.h"
+#include "disks.h"
 #include "lobby.h"
 #include "paths.h"
 #include "proto.h"
@@ -49,13 +51,15 @@
  * @known: @uuid_raw and @name are set
  * @building: there may be a half-built copy
  * @opening: our copy was chosen to run; @open: it runs as @domid
+ * @disk: images that are served for the copy, @ndisks of them
  */
 struct receive_shared {
     _Atomic bool known, building, opening, open;
-    _Atomic uint32_t domid;
+    _Atomic uint32_t domid, ndisks;
     uint8_t uuid_raw[16];
     char uuid[37];
     char name[256];
+    char disk[DISKLIST_MAX][DISKLIST_PATH_MAX + 1];
 };
 
 /**
@@ -65,8 +69,10 @@ struct receive_shared {
  * @sync: written once booted, for the process that ssh waits for
  * @conns: attached ones; @newest: the newest incarnation of each; @born:
  *         @m.opened when it was attached
+ * @colo: with --colo the copy is a domain of its own, NULL without
  * @lobby: accepted but not attached yet
  * @data: the data connection; @data_running: its thread runs
+ * @disks: that are mirrored; @last_epoch: their last one, as END says
  * @say: SEC_DO_SEND_* that are repeated; @said: since the last heartbeat
  * @aside: of SEC_DO_ASIDE and SEC_DO_REJOIN, the one that is still to be done
  * @ctx: libxl's, for the guest that runs here or stood aside
@@ -84,6 +90,7 @@ struct secondary {
     struct conn_secret secret;
     struct record rec;
     struct restore *restore;
+    struct colo_secondary *colo;
     struct control *control;
     int listener, wake, sigfd;
     uint16_t port;
@@ -96,6 +103,7 @@ struct secondary {
     bool data_running, work_running, met, dismissed;
     bool restore_reported;
     struct paths paths;
+    struct disks disks;
     uint64_t next_beat_ms, beat_seq, silent_until_ms, boot_until_ms;
     struct proto_heartbeat peer_beat;
     unsigned int waiter_id;
@@ -106,6 +114,7 @@ struct secondary {
 
     pthread_mutex_t lock;
     struct sec m;
+    uint64_t last_epoch;
     unsigned int say, said, work, aside;
     bool worked, finished;
     uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
@@ -138,6 +147,20 @@ bool secondary_heard(const struct secondary *s, uint64_t now_ms,
                      uint64_t within_ms);
 void secondary_unlink(struct secondary *s);
 
+/* secondary-disks.c */
+int secondary_disks_list(struct secondary *s, const struct proto_msg *m,
+                         struct xlc_error *err);
+int secondary_disks_serve(struct secondary *s, struct xlc_error *err);
+int secondary_disks_attach(struct secondary *s, struct conn *c,
+                           struct xlc_error *err);
+void secondary_disks_check(struct secondary *s);
+/* Memory has all of epoch @n: tell the machine once the disks have it, too. */
+int secondary_disks_whole(struct secondary *s, enum sec_ev ev, uint64_t n,
+                          struct xlc_error *err);
+int secondary_disks_take(struct secondary *s, struct xlc_error *err);
+void secondary_disks_taken(struct secondary *s);
+void secondary_disks_drop(struct secondary *s);
+
 /* secondary-epoch.c */
 int secondary_start_data(struct secondary *s, struct xlc_error *err);
 
@@ -151,5 +174,10 @@ bool secondary_guest_gone(struct secondary *s);
 /* secondary-status.c */
 void secondary_control(struct secondary *s, const struct control_req *req);
 void secondary_answer_waiter(struct secondary *s);
+
+/* secondary-events.c: lines in the event log */
+void secondary_events_begin(struct secondary *s);
+void secondary_events_state(const struct secondary *s, enum sec_state was);
+void secondary_events_failover(const struct secondary *s, uint64_t gap_ms);
 
 #endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-colo-secondary.c - The copy as a domain: built, put back, taken over
+ *
+ * The real colo-secondary.c and svm.c over a restore, bridges and a domain
+ * that are in the test. RULES A9: what runs, and what is on a bridge, when.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridge.h"
+#include "colo-secondary.h"
+#include "epochmem.h"
+#include "inplace-xen.h"
+#include "memory-domain.h"
+#include "restore.h"
+#include "secondary.h"
+#include "tap.h"
+
+/* What is done with the host, by the order in which it is wanted. */
+enum step { FINISH, KEEP, DEVICES, LEAVE, OPEN, STEPS };
+
+static const char *const step_names[STEPS] = {
+    "finish", "keep", "devices", "leave", "open",
+};
+
+/**
+ * now - the host
+ * @dom: the copy; @gone: somebody has destroyed it
+ * @did: how often each step was done; @order: the newest; @fail: this one
+ *       fails
+ * @bridged: the vif is on its bridge; @closed: the log of writes is off
+ * @renamed: it has its own name
+ * @heal: after so many looks whether it exists, the fault is gone
+ * @leave_at: after so many, the machine leaves PAIRED
+ */
+static struct {
+    struct domain dom;
+    bool gone, bridged, renamed, orderly;
+    unsigned int did[STEPS], opened, closed, held, looks, heal, leave_at;
+    int order;
+    enum step fail;
+    libxl_domain_config cfg;
+} now;
+
+static struct secondary s;
+static struct receive_shared shared;
+
+/* ---- What is not here: Xen, libxl, bridges ------------------------------ */
+
+const struct inplace_ops inplace_xen_ops = {
+    .fits = fake_fits, .pause = fake_pause, .close = fake_close,
+    .dirty = fake_dirty, .moved = fake_moved, .reset = fake_reset,
+    .put = fake_put, .drop = fake_drop, .machine = fake_machine,
+    .rejoin = fake_rejoin, .go = fake_go,
+};
+
+static int step(enum step what, struct xlc_error *err)
+{
+    now.orderly = now.orderly && now.order + 1 == (int)what;
+    now.order = (int)what;
+    now.did[what]++;
+    return now.fail == what ? xlc_error_set(err, -EIO, "%s failed",
+                                            step_names[what]) : 0;
+}
+
+int restore_finish(struct restore *r, uint32_t *domid_r,
+                   struct xlc_error *err)
+{
+    (void)r;
+    *domid_r = 7;
+    return step(FINISH, err);
+}
+
+int restore_keep(struct restore *r, struct xlc_error *err)
+{
+    (void)r;
+    return step(KEEP, err);
+}
+
+int restore_devices(struct restore *r, struct xlc_error *err)
+{
+    (void)r;
+    now.bridged = true; /* the hotplug script's doing */
+    return step(DEVICES, err);
+}
+
+int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err)
+{
+    (void)r;
+    return fn("vif7.0", "xenbr0", err);
+}
+
+int bridge_leave(const char *ifname, struct xlc_error *err)
+{
+    (void)ifname;
+    now.bridged = false;
+    return step(LEAVE, err);
+}
+
+int bridge_join(const char *ifname, const char *bridge,
+                struct xlc_error *err)
+{
+    (void)ifname;
+    if (now.fail == LEAVE)
+        return xlc_error_set(err, -ENODEV, "no %s", bridge);
+    now.bridged = true;
+    return 0;
+}
+
+int inplace_xen_open(struct inplace_xen **x_r, uint32_t domid, bool log,
+                     struct xlc_error *err)
+{
+    (void)domid, (void)log;
+    now.opened++;
+    *x_r = (struct inplace_xen *)&now.dom;
+    return step(OPEN, err);
+}
+
+void inplace_xen_held(struct inplace_xen *x)
+{
+    (void)x;
+    now.held++;
+}
+
+void inplace_xen_close(struct inplace_xen *x)
+{
+    if (x) now.closed++;
+}
+
+bool restore_exists(struct restore *r)
+{
+    (void)r;
+    now.looks++;
+    if (now.looks == now.heal) now.dom.fail = OPS;
+    if (now.looks == now.leave_at) s.m.state = SEC_DECIDING;
+    return !now.gone;
+}
+
+void restore_rename(struct restore *r)
+{
+    (void)r;
+    now.renamed = true;
+}
+
+uint64_t restore_memory(const struct restore *r)
+{
+    (void)r;
+    return IS_PFNS * IS_PAGE;
+}
+
+const libxl_domain_config *restore_config(const struct restore *r)
+{
+    (void)r;
+    return &now.cfg;
+}
+
+uint64_t epochmem_spare_now(void)
+{
+    return UINT64_MAX;
+}
+
+/* ---- Tests -------------------------------------------------------------- */
+
+static struct colo_secondary *begin(struct xlc_error *err)
+{
+    struct colo_secondary *c = NULL;
+
+    memset(&now, 0, sizeof(now));
+    now.orderly = true;
+    now.order = -1;
+    now.fail = STEPS;
+    now.dom.fail = OPS;
+    now.cfg.c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+    now.cfg.b_info.max_vcpus = 2;
+    s.sh = &shared;
+    s.m.state = SEC_SYNCING;
+    xlc_error_clear(err);
+    colo_secondary_new(&c, &s, err);
+    return c;
+}
+
+/* An epoch arrives and counts. */
+static int epoch(struct colo_secondary *c, uint64_t n, struct xlc_error *err)
+{
+    static const uint64_t pfns[] = { 7, 8 };
+    struct is is = { .b = NULL };
+    int rc;
+
+    if (n == 1) is_base(&is, 1);
+    else is_epoch(&is, pfns, 2, (uint32_t)n);
+    rc = colo_secondary_feed(c, is.b, is.len, err);
+    if (!rc) rc = colo_secondary_check(c, err);
+    if (rc) abort();
+    is_free(&is);
+    rc = colo_secondary_apply(c, n, err);
+    if (!rc) s.m.state = SEC_PAIRED;
+    return rc;
+}
+
+static bool wrote(uint64_t pfn, uint32_t time)
+{
+    uint8_t page[IS_PAGE];
+
+    is_fill(page, pfn, time);
+    return now.dom.there[pfn] && !memcmp(now.dom.mem[pfn], page, IS_PAGE);
+}
+
+/* Was the operation called? */
+static bool called(enum op op)
+{
+    for (unsigned int i = 0; i < now.dom.n; i++)
+        if (now.dom.calls[i] == op) return true;
+    return false;
+}
+
+static void test_life(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin(&e);
+
+    ok(c && !colo_secondary_finishing(c) && !colo_secondary_domid(c),
+       "a copy that is none yet");
+    ok(!epoch(c, 1, &e) && now.orderly && now.order == OPEN &&
+       now.held == 1 && colo_secondary_domid(c) == 7,
+       "the first epoch makes a domain of it, everything in its order");
+    ok(colo_secondary_finishing(c), "its restore's end is not its own");
+    ok(!now.bridged && !called(GO) && !called(REJOIN) && !now.renamed,
+       "A9: on no bridge, paused, under the copy's name");
+    ok(!epoch(c, 2, &e) && !epoch(c, 3, &e) && wrote(7, 3) && wrote(8, 3) &&
+       !called(GO) && !now.bridged, "A9: so it is after every epoch %s",
+       e.msg);
+    ok(!colo_secondary_ready(c, &e) && now.bridged && called(REJOIN) &&
+       !called(GO) && !now.renamed, "failover: network first");
+    ok(!colo_secondary_ready(c, &e) && !colo_secondary_go(c, &e) &&
+       called(GO) && now.renamed && wrote(7, 3), "then it goes");
+    colo_secondary_release(c);
+    colo_secondary_release(c);
+    ok(now.closed == 1, "its writes are not logged any more");
+    colo_secondary_free(c);
+}
+
+static void test_build_faults(void)
+{
+    for (enum step f = FINISH; f < STEPS; f++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        struct colo_secondary *c = begin(&e);
+
+        now.fail = f;
+        ok(epoch(c, 1, &e) == -EIO && strstr(e.msg, step_names[f]) &&
+           now.order == (int)f && !called(GO), "the host fails: %s", e.msg);
+        xlc_error_clear(&e);
+        ok(colo_secondary_ready(c, &e) == -EINVAL && !called(GO),
+           "then there is nothing to run");
+        colo_secondary_free(c);
+    }
+}
+
+static void test_thrown_away(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin(&e);
+
+    s.m.state = SEC_DROPPED;
+    ok(epoch(c, 1, &e) == -ECANCELED && !now.did[FINISH] &&
+       !colo_secondary_finishing(c),
+       "a copy that is being thrown away is not finished");
+    colo_secondary_free(c);
+}
+
+static void test_faults(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin(&e);
+
+    if (epoch(c, 1, &e)) abort();
+    now.dom.fail = PUT;
+    now.heal = 2;
+    ok(!epoch(c, 2, &e) && now.looks == 2 && wrote(7, 2),
+       "B2: a rollback that fails is tried again");
+    now.dom.fail = MACHINE;
+    now.looks = 0;
+    now.heal = 0;
+    now.leave_at = 2;
+    ok(epoch(c, 3, &e) == -ECANCELED && now.looks == 2 && !called(GO),
+       "but not by the data thread once the primary is silent");
+    now.dom.fail = OPS;
+    ok(!colo_secondary_ready(c, &e) && !colo_secondary_go(c, &e) &&
+       wrote(7, 3), "B2: the epoch that was acknowledged is what runs %s",
+       e.msg);
+    colo_secondary_free(c);
+
+    c = begin(&e);
+    if (epoch(c, 1, &e)) abort();
+    now.dom.fail = CLOSE;
+    now.gone = true;
+    ok(epoch(c, 2, &e) == -EIO && now.looks == 1,
+       "a copy that somebody destroyed is not tried again: %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin(&e);
+    if (epoch(c, 1, &e)) abort();
+    now.fail = LEAVE;
+    ok(colo_secondary_ready(c, &e) == -ENODEV && !called(GO),
+       "no bridge, no step: %s", e.msg);
+    now.fail = STEPS;
+    xlc_error_clear(&e);
+    ok(!colo_secondary_ready(c, &e) && now.bridged, "the next try has one");
+    now.dom.fail = GO;
+    ok(colo_secondary_go(c, &e) == -EIO && !now.renamed,
+       "what does not go keeps the copy's name: %s", e.msg);
+    colo_secondary_free(c);
+}
+
+static void test_refused(void)
+{
+    static const libxl_domain_type types[] = {
+        LIBXL_DOMAIN_TYPE_PV, LIBXL_DOMAIN_TYPE_HVM,
+    };
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        struct colo_secondary *c = begin(&e);
+
+        colo_secondary_free(c);
+        now.cfg.c_info.type = types[i];
+        c = NULL;
+        ok(colo_secondary_new(&c, &s, &e) == -EPERM && !c,
+           "another kind of guest: %s", e.msg);
+    }
+}
+
+int main(void)
+{
+    pthread_mutex_init(&s.lock, NULL);
+    snprintf(s.rec.name, sizeof(s.rec.name), "g1");
+    s.paths.limit_ms = 60000;
+    test_life();
+    test_build_faults();
+    test_thrown_away();
+    test_faults();
+    test_refused();
+    return done_testing();
+}

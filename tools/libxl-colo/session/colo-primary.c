@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* colo-primary.c - The primary's part of --colo */
+#include <config.h>
+
+#include <errno.h>
+
+#include "colo-primary.h"
+
+int colo_primary_check(const libxl_domain_config *cfg, struct xlc_error *err)
+{
+    if (cfg->c_info.type == LIBXL_DOMAIN_TYPE_PV)
+        return xlc_error_set(err, -EPERM, "this is a PV guest, and the "
+                             "hypervisor can't put its copy back in place, "
+                             "which --colo needs; without --colo it is "
+                             "protected where the hypervisor has shadow "
+                             "paging; the same kernel as a PVH guest "
+                             "(type=\"pvh\") can have --colo");
+    if (cfg->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
+        return xlc_error_set(err, -EPERM, "this is an HVM guest, whose device "
+                             "model can't be put back to a checkpoint once it "
+                             "has run, which --colo needs; nor can it be "
+                             "protected without --colo yet; the same kernel "
+                             "as a PVH guest (type=\"pvh\") can");
+    for (int i = 0; i < cfg->num_disks; i++)
+        if (cfg->disks[i].readwrite)
+            return xlc_error_set(err, -EPERM, "disk %s is writable, and "
+                                 "--colo can't keep a copy with a writable "
+                                 "disk yet; without --colo it can be mirrored, "
+                                 "see xl-remus(8)", cfg->disks[i].vdev);
+    return 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* colo-secondary.c - The copy is a domain; see colo-secondary.h */
+#include <config.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "bridge.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "colo-secondary.h"
+#include "epochmem.h"
+#include "inplace-xen.h"
+#include "log.h"
+#include "secondary.h"
+#include "svm.h"
+
+/* A rollback that failed is tried again after a moment. */
+#define AGAIN_MS 200
+/* It is given up so long after the silence of the primary would have shown:
+ * if the primary is gone, too, this copy is the last. */
+#define GIVE_UP_MS 2000
+/* Pages that a guest has besides its memory: rings, tables. */
+#define SPECIAL ((uint64_t)4 << 20)
+
+/**
+ * struct colo_secondary - see colo-secondary.h
+ * @x: the domain @domid
+ * @finishing: the restore was told to end
+ * @failed_ms: since when rollbacks fail, or 0
+ */
+struct colo_secondary {
+    struct secondary *s;
+    struct svm *svm;
+    struct inplace_xen *x;
+    _Atomic uint32_t domid;
+    _Atomic bool finishing;
+    uint64_t failed_ms;
+};
+
+static bool still_paired(struct secondary *s)
+{
+    LOCK_SCOPE(&s->lock);
+    return s->m.state == SEC_SYNCING || s->m.state == SEC_PAIRED;
+}
+
+/* From here on the restore is the data thread's to end; whoever throws the
+ * copy away waits for it. */
+static int begin_finish(struct colo_secondary *c)
+{
+    LOCK_SCOPE(&c->s->lock);
+    if (sec_out(&c->s->m)) return -ECANCELED;
+    c->finishing = true;
+    return 0;
+}
+
+static int leave(const char *ifname, const char *bridge,
+                 struct xlc_error *err)
+{
+    (void)bridge;
+    return bridge_leave(ifname, err);
+}
+
+static int host_build(void *host, const struct inplace_ops **ops_r,
+                      void **dom_r, struct xlc_error *err)
+{
+    struct colo_secondary *c = host;
+    struct restore *r = c->s->restore;
+    uint32_t domid = 0;
+    int rc = begin_finish(c);
+
+    if (rc) return rc;
+    rc = restore_finish(r, &domid, err);
+    if (!rc) rc = restore_keep(r, err);
+    if (!rc) rc = restore_devices(r, err);
+    if (!rc) rc = restore_vifs(r, leave, err);
+    if (!rc) rc = inplace_xen_open(&c->x, domid, true, err);
+    if (rc) return rc;
+    inplace_xen_held(c->x);
+    c->domid = domid;
+    *ops_r = &inplace_xen_ops;
+    *dom_r = c->x;
+    log_info("%s: the copy is domain %u, paused, on no bridge",
+             c->s->rec.name, domid);
+    return 0;
+}
+
+static bool host_again(void *host, const struct xlc_error *why)
+{
+    const struct timespec nap = { 0, AGAIN_MS * 1000000 };
+    struct colo_secondary *c = host;
+    uint64_t now = clock_ms();
+
+    if (!c->failed_ms) c->failed_ms = now;
+    if (!restore_exists(c->s->restore) || !still_paired(c->s) ||
+        now - c->failed_ms >= c->s->paths.limit_ms + GIVE_UP_MS)
+        return false;
+    log_warn("%s: the copy can't be put back: %s; trying again",
+             c->s->rec.name, why->msg);
+    nanosleep(&nap, NULL);
+    return true;
+}
+
+static uint64_t host_spare(void *host)
+{
+    (void)host;
+    return epochmem_spare_now();
+}
+
+static const struct svm_ops host_ops = {
+    .build = host_build,
+    .again = host_again,
+    .spare = host_spare,
+};
+
+int colo_secondary_new(struct colo_secondary **c_r, struct secondary *s,
+                       struct xlc_error *err)
+{
+    const libxl_domain_config *cfg = restore_config(s->restore);
+    uint64_t memory = restore_memory(s->restore);
+    struct image_limits lim = {
+        .pfns = image_pfns(memory),
+        .pages = (memory + SPECIAL) / IMAGE_PAGE,
+        .epoch_pages = 2 * ((memory + SPECIAL) / IMAGE_PAGE),
+        .vcpus = (unsigned int)cfg->b_info.max_vcpus,
+    };
+    struct colo_secondary *c;
+    int rc;
+
+    if (cfg->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
+        return xlc_error_set(err, -EPERM, "only the copy of a PVH guest can "
+                             "be put back in place, which --colo needs");
+    c = calloc(1, sizeof(*c));
+    if (!c) return xlc_error_set(err, -ENOMEM, "no memory");
+    c->s = s;
+    rc = svm_new(&c->svm, &lim, &host_ops, c, err);
+    if (rc) {
+        colo_secondary_free(c);
+        return rc;
+    }
+    *c_r = c;
+    return 0;
+}
+
+void colo_secondary_free(struct colo_secondary *c)
+{
+    if (!c) return;
+    colo_secondary_release(c);
+    svm_free(c->svm);
+    free(c);
+}
+
+int colo_secondary_feed(struct colo_secondary *c, const uint8_t *data,
+                        size_t len, struct xlc_error *err)
+{
+    return svm_feed(c->svm, data, len, err);
+}
+
+int colo_secondary_check(struct colo_secondary *c, struct xlc_error *err)
+{
+    return svm_check(c->svm, err);
+}
+
+int colo_secondary_apply(struct colo_secondary *c, uint64_t n,
+                         struct xlc_error *err)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int rc;
+
+    c->failed_ms = 0;
+    rc = n == 1 ? svm_build(c->svm, &e) : svm_take(c->svm, &e);
+    if (!rc && n != 1) rc = svm_put(c->svm, &e);
+    if (!rc) return 0;
+    if (!still_paired(c->s)) return -ECANCELED;
+    /* Not what a broken connection is called. */
+    return xlc_error_set(err, -EIO, "%s", e.msg);
+}
+
+bool colo_secondary_finishing(struct colo_secondary *c)
+{
+    return c->finishing;
+}
+
+int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
+{
+    int rc = svm_ready(c->svm, err);
+
+    return rc ? rc : restore_vifs(c->s->restore, bridge_join, err);
+}
+
+int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err)
+{
+    int rc = svm_go(c->svm, err);
+
+    if (!rc) restore_rename(c->s->restore);
+    return rc;
+}
+
+void colo_secondary_release(struct colo_secondary *c)
+{
+    inplace_xen_close(steal_ptr(&c->x));
+}
+
+uint32_t colo_secondary_domid(struct colo_secondary *c)
+{
+    return c->domid;
+}
+
+void colo_secondary_status(struct colo_secondary *c, struct json *j)
+{
+    struct svm_view v;
+
+    svm_view(c->svm, &v);
+    json_object(j, "svm");
+    json_uint(j, "domid", c->domid);
+    json_str(j, "state", svm_state_name(v.state));
+    json_uint(j, "image_bytes", v.image_bytes);
+    json_uint(j, "put_us", v.put_us);
+    json_uint(j, "put_pages", v.written);
+    json_uint(j, "puts_total", v.puts);
+    json_uint(j, "put_failures_total", v.failures);
+    json_object_end(j);
+}

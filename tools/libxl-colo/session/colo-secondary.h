@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * colo-secondary.h - The secondary's copy is a domain, not a waiting restore
+ *
+ * Theory of operation
+ * -------------------
+ * svm.h over the real Xen, for a protection whose primary asks for it
+ * (PROTO_CAP_COLO). libxl restores the first epoch to its end: a domain
+ * X--colo, paused. Its disks and vifs are attached at once; the vifs leave
+ * their bridge before anything else happens (RULES A9). Every later epoch puts
+ * it back in place. A failover brings the vifs to their bridge and lets it go.
+ *
+ * Threads: feed, check and apply are the data thread's; ready, go and release
+ * the work thread's, after the data thread has ended; the others anybody's.
+ */
+#ifndef XLC_COLO_SECONDARY_H
+#define XLC_COLO_SECONDARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "json.h"
+
+struct secondary;
+struct colo_secondary;
+
+/**
+ * colo_secondary_new() - for @s, whose restore has just begun
+ *
+ * Return: 0; -EPERM, -ENOMEM: not this guest, or not on this host, with a
+ * sentence
+ */
+int colo_secondary_new(struct colo_secondary **c_r, struct secondary *s,
+                       struct xlc_error *err);
+
+/* NULL is allowed. The domain stays as it is. */
+void colo_secondary_free(struct colo_secondary *c);
+
+int colo_secondary_feed(struct colo_secondary *c, const uint8_t *data,
+                        size_t len, struct xlc_error *err);
+
+/* Before the epoch is told to the machine, and so acknowledged. */
+int colo_secondary_check(struct colo_secondary *c, struct xlc_error *err);
+
+/**
+ * colo_secondary_apply() - epoch @n counts
+ *
+ * Of epoch 1 the restore has taken in all. Return: 0; -ECANCELED: the machine
+ * has left PAIRED, and whoever opens the copy brings it up to date
+ */
+int colo_secondary_apply(struct colo_secondary *c, uint64_t n,
+                         struct xlc_error *err);
+
+/* The end of the restore was asked for: it is not the end of the copy. */
+bool colo_secondary_finishing(struct colo_secondary *c);
+
+/* Up to date, its vifs on their bridge. May be tried again. */
+int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err);
+
+/* Its first step, under the machine's lock. */
+int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err);
+
+/* It runs, or will never run: nothing of ours is needed any more. */
+void colo_secondary_release(struct colo_secondary *c);
+
+/* The copy's domain, 0 if there is none yet. */
+uint32_t colo_secondary_domid(struct colo_secondary *c);
+
+/* Keys of the status. */
+void colo_secondary_status(struct colo_secondary *c, struct json *j);
+
+#endif
