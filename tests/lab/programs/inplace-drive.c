@@ -2,7 +2,7 @@
 /*
  * inplace-drive.c - Checkpoint a guest and put it back, as it is told
  *
- * inplace-drive [--early-log] DOMAIN
+ * inplace-drive [--early-log | --restored] DOMAIN
  *
  * For the lab's scenarios, in dom0. One domain is primary and copy at once: it
  * is checkpointed with libxc's Remus stream, the stream is kept as an image,
@@ -13,8 +13,15 @@
  *   back         put the guest back to the last one
  *   verify       the same, and compare all its memory before it runs
  *   connected    wait until its devices are connected
+ *   symbols N…   where verify finds what may differ: see inplace-verify.h
  *   clock N      its wall clock shall be N seconds ahead of dom0's
  *   quit         let it run, and end
+ *
+ * --restored: the domain is one that `xl restore -p` has made, a copy that is
+ * no primary. Its log of writes is the product's own, the image is made of
+ * its memory, and there is no other checkpoint. It runs after
+ *
+ *   run          let it run for the first time
  *
  * --early-log is a fault: the log of writes is read before the backends are
  * closed (RULES A5), and "verify" has to see it.
@@ -31,15 +38,14 @@
 
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
-#include <xen/event_channel.h>
-#include <xen/grant_table.h>
 #include <xen/hvm/params.h>
-#include <xen/memory.h>
 
 #include "capture.h"
 #include "clock.h"
 #include "guest.h"
 #include "image.h"
+#include "inplace-snapshot.h"
+#include "inplace-verify.h"
 #include "inplace-xen.h"
 #include "inplace.h"
 #include "log.h"
@@ -47,13 +53,12 @@
 #include "xlctx.h"
 
 #define STAGE_LIMIT  ((size_t)512 << 20)
-#define CONNECTED_MS 20000u
+#define CONNECTED_MS 60000u
 
 /**
  * struct drive - one run
  * @ops: the product's, or with a fault in them
  * @early: bits of the log, read too early
- * @differs, @first: what verify found
  */
 struct drive {
     libxl_ctx *ctx;
@@ -62,15 +67,12 @@ struct drive {
     struct inplace_xen *x;
     struct inplace ip;
     struct inplace_ops ops;
-    xenforeignmemory_handle *fmem;
     struct capture *cap;
     volatile bool stop;
-    bool early_log;
+    bool early_log, restored;
     uint64_t *early;
-    unsigned int differs;
-    uint64_t first[8];
-    uint64_t store, console;
-    unsigned int vcpus;
+    struct verify verify;
+    uint64_t pages;
 };
 
 static struct drive the;
@@ -125,7 +127,7 @@ static int early_dirty(void *dom, uint64_t *bits, uint64_t pfns,
 static int open_inplace(struct xlc_error *err)
 {
     uint64_t pfns = image_limit(the.img);
-    int rc = inplace_xen_open(&the.x, the.guest.domid, false, err);
+    int rc = inplace_xen_open(&the.x, the.guest.domid, the.restored, err);
 
     the.ops = inplace_xen_ops;
     if (the.early_log) {
@@ -136,6 +138,17 @@ static int open_inplace(struct xlc_error *err)
     return rc ? rc : inplace_init(&the.ip, &the.ops, the.x, pfns, err);
 }
 
+static void say_checkpoint(uint64_t n, uint64_t octets)
+{
+    image_param(the.img, HVM_PARAM_STORE_PFN, &the.verify.store);
+    image_param(the.img, HVM_PARAM_CONSOLE_PFN, &the.verify.console);
+    printf("{\"checkpoint\": %llu, \"octets\": %llu, \"pages\": %llu, "
+           "\"image_octets\": %llu}\n", (unsigned long long)n,
+           (unsigned long long)octets,
+           (unsigned long long)image_pages(the.img),
+           (unsigned long long)image_memory(the.img));
+}
+
 static int on_whole(void *opaque, uint64_t n, struct xlc_error *err)
 {
     int rc = image_commit(the.img, err);
@@ -144,127 +157,22 @@ static int on_whole(void *opaque, uint64_t n, struct xlc_error *err)
     if (rc) return rc;
     /* The domain is its own primary: it has what it sent. */
     image_settle(the.img);
-    image_param(the.img, HVM_PARAM_STORE_PFN, &the.store);
-    image_param(the.img, HVM_PARAM_CONSOLE_PFN, &the.console);
-    printf("{\"checkpoint\": %llu, \"octets\": %llu, \"pages\": %llu, "
-           "\"image_octets\": %llu}\n", (unsigned long long)n,
-           (unsigned long long)the.cap->bytes,
-           (unsigned long long)image_pages(the.img),
-           (unsigned long long)image_memory(the.img));
+    say_checkpoint(n, the.cap->bytes);
     return 0;
-}
-
-/* For the log: where a page differs. */
-static void describe(uint64_t pfn, const uint8_t *now, const uint8_t *was)
-{
-    unsigned int from = 0, to = IMAGE_PAGE;
-
-    while (now[from] == was[from]) from++;
-    while (now[to - 1] == was[to - 1]) to--;
-    log_info("page frame 0x%llx differs from 0x%x to 0x%x",
-             (unsigned long long)pfn, from, to);
-    for (unsigned int i = from & ~3u; i < to && i < from + 128; i += 4) {
-        uint32_t a, b;
-
-        memcpy(&a, was + i, sizeof(a));
-        memcpy(&b, now + i, sizeof(b));
-        if (a != b) log_info("  %03x: 0x%08x was 0x%08x", i, b, a);
-    }
-}
-
-/* Frames of the grant table are empty now, but for two seeds in the first. */
-static bool is_grants(const uint8_t *now)
-{
-    static const uint8_t zero[IMAGE_PAGE];
-    static const size_t seeds = 8 * sizeof(struct grant_entry_v1);
-
-    return !memcmp(now + seeds, zero, IMAGE_PAGE - seeds);
-}
-
-/* The hypervisor writes into guest pages, too, which no log shows (nor does a
- * primary send it): vcpu_info, control blocks, which are small; and words of
- * the event array, pending and their links. The guest sets all of that up anew
- * when it comes back. */
-static bool is_hypervisors(const uint8_t *now, const uint8_t *was)
-{
-    const uint32_t event = 1u << EVTCHN_FIFO_PENDING |
-                           1u << EVTCHN_FIFO_LINKED | EVTCHN_FIFO_LINK_MASK;
-    unsigned int from = 0, to = IMAGE_PAGE;
-    bool events = true;
-
-    while (now[from] == was[from]) from++;
-    while (now[to - 1] == was[to - 1]) to--;
-    for (unsigned int i = 0; i < IMAGE_PAGE; i += 4) {
-        uint32_t a, b;
-
-        memcpy(&a, was + i, sizeof(a));
-        memcpy(&b, now + i, sizeof(b));
-        events = events && !((a ^ b) & ~event);
-    }
-    return events || from / 64 == (to - 1) / 64;
-}
-
-/* What may differ is counted, too: @left frames of grant table, @xen pages of
- * the hypervisor. */
-static void compare_page(uint64_t pfn, const uint8_t *now, unsigned int *left,
-                         unsigned int *xen)
-{
-    static const uint8_t zero[IMAGE_PAGE];
-    const uint8_t *was = image_page(the.img, pfn);
-
-    if (now && !memcmp(now, was, IMAGE_PAGE)) return;
-    if (now) {
-        /* xenstored may have put an event there; it begins anew with @go. */
-        if (pfn == the.store) return;
-        if (pfn == the.console && !memcmp(now, zero, IMAGE_PAGE)) return;
-        if (*left && is_grants(now)) {
-            (*left)--;
-            return;
-        }
-        describe(pfn, now, was);
-        if (*xen && is_hypervisors(now, was)) {
-            (*xen)--;
-            return;
-        }
-    }
-    if (the.differs < 8) the.first[the.differs] = pfn;
-    the.differs++;
-}
-
-/* All memory of the written domain with the image. */
-static void verify(void)
-{
-    struct gnttab_query_size q = { .dom = (domid_t)the.guest.domid };
-    unsigned int left, xen = 3 * the.vcpus;
-    int errs[INPLACE_BATCH];
-
-    left = xc_gnttab_query_size(the.guest.xch, &q) ? 0 : q.nr_frames;
-    the.differs = 0;
-    for (uint64_t from = 0; from < the.ip.pfns;) {
-        xen_pfn_t pfns[INPLACE_BATCH];
-        unsigned int n = 0;
-        uint8_t *p;
-
-        for (; from < the.ip.pfns && n < INPLACE_BATCH; from++)
-            if (image_page(the.img, from)) pfns[n++] = from;
-        if (!n) break;
-        p = xenforeignmemory_map(the.fmem, the.guest.domid, PROT_READ, n,
-                                 pfns, errs);
-        for (unsigned int i = 0; i < n; i++)
-            compare_page(pfns[i], p && !errs[i] ? p + (size_t)i * IMAGE_PAGE :
-                         NULL, &left, &xen);
-        if (p) xenforeignmemory_unmap(the.fmem, p, n);
-    }
 }
 
 static int back(bool verified, struct xlc_error *err)
 {
+    static const char *const kinds[VERIFY_KINDS] = {
+        "vcpu_info", "control", "event", "grant", "ring",
+    };
     const struct inplace_times *t = &the.ip.times;
+    struct verify *v = &the.verify;
     int rc = inplace_quiet(&the.ip, the.img, err);
 
     if (!rc) rc = inplace_write(&the.ip, the.img, err);
-    the.differs = 0;
-    if (!rc && verified) verify();
+    v->differs = 0;
+    if (!rc && verified) rc = verify_run(v, the.img, err);
     if (!rc) rc = inplace_go(&the.ip, the.img, err);
     if (rc) {
         printf("{\"failed\": %d, \"why\": \"%s\"}\n", -rc, err->msg);
@@ -277,10 +185,13 @@ static int back(bool verified, struct xlc_error *err)
            (unsigned long long)t->quiet_us, (unsigned long long)t->write_us,
            (unsigned long long)t->go_us, (unsigned long long)t->dirty,
            (unsigned long long)t->written, (unsigned long long)t->dropped,
-           the.differs);
-    for (unsigned int i = 0; i < the.differs && i < 8; i++)
-        printf("%s%llu", i ? ", " : "", (unsigned long long)the.first[i]);
-    printf("]}\n");
+           v->differs);
+    for (unsigned int i = 0; i < v->differs && i < VERIFY_FIRST; i++)
+        printf("%s%llu", i ? ", " : "", (unsigned long long)v->first[i]);
+    printf("]");
+    for (unsigned int i = 0; verified && i < VERIFY_KINDS; i++)
+        printf(", \"%s\": %u", kinds[i], v->may[i]);
+    printf("}\n");
     return 0;
 }
 
@@ -312,21 +223,39 @@ static void set_clock(const char *arg)
     printf("{\"clock_s\": %ld}\n", n);
 }
 
+/* "symbols N N N N N" */
+static void set_symbols(const char *numbers)
+{
+    printf("{\"symbols\": %s}\n",
+           verify_tell(&the.verify, numbers) ? "true" : "false");
+}
+
+/* The restored domain, for the first time. */
+static void run(void)
+{
+    printf("{\"runs\": %s}\n",
+           xc_domain_unpause(the.guest.xch, the.guest.domid) ? "false" :
+           "true");
+}
+
+/* Commands, until the next checkpoint (0) or the end. */
 static int on_next(void *opaque, struct xlc_error *err)
 {
-    char line[64];
+    char line[128];
 
     (void)opaque;
     for (;;) {
         fflush(stdout);
         if (!fgets(line, sizeof(line), stdin)) break;
         line[strcspn(line, "\n")] = 0;
-        if (!strcmp(line, "checkpoint")) return 0;
+        if (!strcmp(line, "checkpoint") && !the.restored) return 0;
         if (!strcmp(line, "quit")) break;
-        if (!strcmp(line, "connected")) connected();
+        if (!strcmp(line, "run") && the.restored) run();
+        else if (!strcmp(line, "connected")) connected();
         else if (!strcmp(line, "back")) back(false, err);
         else if (!strcmp(line, "verify")) back(true, err);
         else if (!strncmp(line, "clock ", 6)) set_clock(line + 6);
+        else if (!strncmp(line, "symbols ", 8)) set_symbols(line + 8);
         else printf("{\"unknown\": true}\n");
     }
     return xlc_error_set(err, -ECANCELED, "told to end");
@@ -340,6 +269,16 @@ static const struct capture_hooks hooks = {
     .next = on_next,
 };
 
+static int open_verify(struct xlc_error *err)
+{
+    the.verify.xch = the.guest.xch;
+    the.verify.domid = the.guest.domid;
+    the.verify.fmem = xenforeignmemory_open(NULL, 0);
+    if (the.verify.fmem) return 0;
+    return xlc_error_set(err, -errno, "xenforeignmemory: %s",
+                         strerror(errno));
+}
+
 /* An image with room for the domain. */
 static int new_image(struct xlc_error *err)
 {
@@ -348,11 +287,38 @@ static int new_image(struct xlc_error *err)
 
     if (xc_domain_getinfolist(the.guest.xch, the.guest.domid, 1, &info) != 1)
         return xlc_error_set(err, -errno, "no such domain");
-    lim.pages = info.max_pages;
+    lim.pages = the.pages = info.max_pages;
     lim.pfns = image_pfns(lim.pages * IMAGE_PAGE);
     lim.epoch_pages = 2 * lim.pages;
-    lim.vcpus = the.vcpus = info.max_vcpu_id + 1;
+    lim.vcpus = the.verify.vcpus = info.max_vcpu_id + 1;
     return image_new(&the.img, &lim, err);
+}
+
+/* Checkpoints and commands, until the end. */
+static int drive_primary(struct capture *cap, struct xlc_error *err)
+{
+    int rc = open_inplace(err);
+
+    if (!rc) rc = stage_new(&cap->stage, STAGE_LIMIT, on_stream, NULL, err);
+    if (!rc) rc = guest_watch(&the.guest, err);
+    if (!rc) {
+        rc = capture_run(cap);
+        *err = cap->err;
+    }
+    stage_free(cap->stage);
+    return rc;
+}
+
+static int drive_copy(struct xlc_error *err)
+{
+    int rc = snapshot_take(the.guest.xch, the.verify.fmem, the.guest.domid,
+                           the.pages, the.img, err);
+
+    if (!rc) rc = open_inplace(err);
+    if (rc) return rc;
+    say_checkpoint(1, 0);
+    rc = on_next(NULL, err);
+    return rc == -ECANCELED ? 0 : rc;
 }
 
 int main(int argc, char **argv)
@@ -365,30 +331,24 @@ int main(int argc, char **argv)
     int rc;
 
     the.early_log = argc == 3 && !strcmp(argv[1], "--early-log");
-    if (argc != 2 && !the.early_log) {
-        fprintf(stderr, "usage: inplace-drive [--early-log] DOMAIN\n");
+    the.restored = argc == 3 && !strcmp(argv[1], "--restored");
+    if (argc != 2 && !the.early_log && !the.restored) {
+        fprintf(stderr, "usage: inplace-drive [--early-log | --restored] "
+                "DOMAIN\n");
         return 2;
     }
     log_init("inplace", NULL, LOG_LEVEL_DEBUG);
     the.cap = &cap;
     rc = xlctx_new(&the.ctx, &e);
     if (!rc) rc = guest_open(&the.guest, the.ctx, argv[argc - 1], &e);
-    if (!rc && !(the.fmem = xenforeignmemory_open(NULL, 0)))
-        rc = xlc_error_set(&e, -errno, "xenforeignmemory: %s",
-                           strerror(errno));
+    if (!rc) rc = open_verify(&e);
     if (!rc) rc = new_image(&e);
-    if (!rc) rc = open_inplace(&e);
-    if (!rc) rc = stage_new(&cap.stage, STAGE_LIMIT, on_stream, NULL, &e);
-    if (!rc) rc = guest_watch(&the.guest, &e);
-    if (!rc) {
-        rc = capture_run(&cap);
-        e = cap.err;
-    }
+    if (!rc) rc = the.restored ? drive_copy(&e) : drive_primary(&cap, &e);
     if (rc) fprintf(stderr, "inplace-drive: %s\n", e.msg);
-    stage_free(cap.stage);
     inplace_dispose(&the.ip);
     inplace_xen_close(the.x);
     image_free(the.img);
+    if (the.verify.fmem) xenforeignmemory_close(the.verify.fmem);
     guest_close(&the.guest);
     return rc ? 1 : 0;
 }

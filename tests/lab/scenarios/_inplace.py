@@ -61,17 +61,36 @@ def redis(guest, *commands):
             if line[0] not in "$+"]
 
 
+# Where a guest's kernel keeps what the hypervisor writes to: in the order of
+# inplace-verify.h.
+SYMBOLS = ("__per_cpu_offset", "xen_vcpu_info", "cpu_control_block",
+           "event_array", "xen_auto_xlat_grant_frames")
+
+
+def symbols(guest):
+    """The addresses of SYMBOLS in the guest's kernel, as words."""
+    text = guest.sh("grep -E ' (" + "|".join(SYMBOLS) + ")$' /proc/kallsyms",
+                    check=True).stdout.decode()
+    table = {name: address for address, _, name in
+             (line.split() for line in text.splitlines())}
+    assert set(table) == set(SYMBOLS), text
+    return " ".join(table[name] for name in SYMBOLS)
+
+
 class Drive:
     """inplace-drive in a host's dom0, from its first checkpoint on."""
 
-    def __init__(self, lab, guest, options="", host="A"):
+    def __init__(self, lab, guest, options="", host="A", words=None):
         self.lab, self.guest, self.host = lab, guest, host
         lab.push(host, program(), "/root/inplace-drive")
+        words = words or symbols(guest)
         self.process = subprocess.Popen(
             lab.host(host).ssh_argv(
                 f"/root/inplace-drive {options} {guest.name} 2>{LOG}"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.first = self._answer("the first checkpoint", 90)
+        self.first = self.last = self._answer("the first checkpoint", 90)
+        answer = self.ask("symbols " + words)
+        assert answer["symbols"], f"{answer}: {words}"
 
     def _answer(self, what, timeout):
         out = self.process.stdout
@@ -96,7 +115,8 @@ class Drive:
 
     def checkpoint(self):
         """Another checkpoint."""
-        return self.ask("checkpoint", 90)
+        self.last = self.ask("checkpoint", 90)
+        return self.last
 
     def back(self, verify=False):
         """The guest goes back; with verify not one page may differ."""
@@ -107,7 +127,7 @@ class Drive:
 
     def connected(self):
         """Wait until the guest has connected its devices; the seconds."""
-        answer = self.ask("connected")
+        answer = self.ask("connected", 90)
         if not answer["connected"]:
             raise LabError("the guest did not connect its devices:\n"
                            + self.guest.console()[-3000:])
@@ -120,3 +140,51 @@ class Drive:
         self.process.stdout.read()
         status = self.process.wait(60)
         assert status == 0, f"status {status}:\n{self.log()[-3000:]}"
+
+
+# What is counted, and by how much more may be there later.
+USED = r"""
+count() { echo "$1 $2"; }
+pid=$(pidof inplace-drive)
+count drive_fds $(ls /proc/$pid/fd | wc -l)
+count drive_kib $(awk '/^VmRSS/ { print $2 }' /proc/$pid/status)
+for name in xenstored oxenstored xenconsoled; do
+    pid=$(pidof $name) || continue
+    count ${name}_fds $(ls /proc/$pid/fd | wc -l)
+    count ${name}_kib $(awk '/^VmRSS/ { print $2 }' /proc/$pid/status)
+done
+count store_nodes $(xenstore-ls -f | wc -l)
+count dom0_channels $(grep -c xen-dyn /proc/interrupts)
+count dom0_kib $(awk '/^(MemTotal|MemFree|Cached|Buffers)/ { v[$1] = $2 }
+    END { print v["MemTotal:"] - v["MemFree:"] - v["Cached:"] - v["Buffers:"]
+    }' /proc/meminfo)
+count interfaces $(ls /sys/class/net | wc -l)
+count xen_used_mib $(xl info | awk '$1 ~ /^(total|free)_memory$/ { v[$1] = $3
+    } END { print v["total_memory"] - v["free_memory"] }')
+xl dmesg -c >/dev/null
+xl debug-keys e
+xl debug-keys g
+xl dmesg -c >/tmp/xen-used
+# Of all domains: their channels, and the grants that somebody has mapped.
+count xen_channels $(grep -c '[]]: s=' /tmp/xen-used)
+count xen_grants $(grep -cE '[[]0x[0-9a-f]+[]] +[0-9]+ 0x' /tmp/xen-used)
+count xen_lines $(wc -l </tmp/xen-used)
+"""
+SPARE = {"drive_kib": 1024, "oxenstored_kib": 2048, "xenstored_kib": 512,
+         "xenconsoled_kib": 256, "dom0_kib": 8192, "xen_used_mib": 1}
+
+
+def used(lab, drive):
+    """How much of everything is in use on the drive's host, without the image
+    of the guest, which is as large as the largest epoch makes it."""
+    lines = lab.out(drive.host, USED).split("\n")
+    values = {name: int(value) for name, value in map(str.split, lines)}
+    for name in ("drive_kib", "dom0_kib"):
+        values[name] -= drive.last["image_octets"] // 1024
+    return values
+
+
+def grown(before, after):
+    """What of used() has grown by more than it may."""
+    return {name: (before[name], value) for name, value in after.items()
+            if value > before[name] + SPARE.get(name, 0)}

@@ -8,6 +8,18 @@ import _inplace
 GUEST = "pvh"
 
 
+def at_once(lab, guest, count):
+    """Back right after the checkpoint: the guest has hardly written, so what
+    others have written is not hidden by that."""
+    drive = _inplace.Drive(lab, guest)
+    for number in range(count):
+        drive.checkpoint()
+        lab.log(f"at once {number}: {drive.back(verify=True)}")
+        drive.connected()
+    guest.wait_answer(60)
+    drive.quit()
+
+
 def run(lab):
     guest = lab.guests()["g1"]
     drive = _inplace.Drive(lab, guest)
@@ -27,4 +39,5 @@ def run(lab):
         drive.connected()
         guest.wait_answer(30)
     drive.quit()
+    at_once(lab, guest, 2)
     guest.wait_answer(30)

@@ -8,9 +8,10 @@ GUEST = "pvh"
 ROUNDS = 10
 
 
-def rounds(lab, guest, count, every=1):
+def rounds(lab, guest, count, every=1, look=None):
     """Checkpoint, let it run and write, put it back; its servers answer, and
-    have forgotten what came after the checkpoint."""
+    have forgotten what came after the checkpoint. After each,
+    look(drive, number)."""
     _inplace.redis(guest, "SET rounds 0")
     drive = _inplace.Drive(lab, guest)
     lab.log(f"first checkpoint: {drive.first}")
@@ -31,6 +32,8 @@ def rounds(lab, guest, count, every=1):
         pause = sum(answer[k] for k in ("quiet_us", "write_us", "go_us"))
         times.append((pause / 1e6, took))
         lab.log(f"round {number}: {answer} connected after {took:.2f} s")
+        if look:
+            look(drive, number)
     drive.quit()
     for text, index in (("put back", 0), ("connected", 1)):
         values = sorted(t[index] for t in times)

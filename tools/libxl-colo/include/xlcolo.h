@@ -14,6 +14,7 @@
 #include "error.h"
 
 #define XLC_PEER_MAX 4
+#define XLC_DISK_MAX 8
 
 /**
  * enum xlc_outcome - how a protection ended; the exit status of `xl remus`
@@ -60,6 +61,7 @@ const char *xlc_outcome_text(enum xlc_outcome o);
 /**
  * struct xlc_options - what `xl remus` was told
  * @domain: name, domid or uuid of the domain here
+ * @config: the file that some of it was read from, NULL if none; for status
  * @host: the other host as ssh knows it
  * @ssh: the command that reaches it ("ssh" by default); an empty string
  *       means that @host itself is a command
@@ -77,11 +79,18 @@ const char *xlc_outcome_text(enum xlc_outcome o);
  * @no_disk: -d, disks are not mirrored
  * @no_monitor: -e, leave nobody behind that acts on the guest's shutdown
  * @plaintext: no TLS on the data connections
+ * @disks: "VDEV=/path": where the other host has the image of a mirrored disk,
+ *         if not at the same path; @ndisks of them
+ * @disk_rate: octets a second that the first copy of a disk may take; 0: any
+ * @force_sync: overwrite images on the other host of which nothing is known
+ * @colo: the copy is a domain that is put back at each checkpoint
+ * @events: a file for the event log (docs/events.md), NULL for none
  * @quiet: no progress
  * @verbose: debug log
  */
 struct xlc_options {
     const char *domain;
+    const char *config;
     const char *host;
     const char *ssh;
     const char *peers[XLC_PEER_MAX];
@@ -93,10 +102,18 @@ struct xlc_options {
     uint32_t suspend_ms;
     uint64_t staging_bytes;
     uint64_t netbuf_bytes;
+    const char *disks[XLC_DISK_MAX];
+    unsigned int ndisks;
+    uint64_t disk_rate;
+    bool force_sync;
+    const char *events;
     bool unsafe, no_net, no_disk, no_monitor, plaintext, quiet, verbose;
+    bool colo;
 };
 
 #define XLC_INTERVAL_MS_DEFAULT   200u
+#define XLC_INTERVAL_MS_MIN       10u
+#define XLC_INTERVAL_MS_MAX       60000u
 #define XLC_HEARTBEAT_MS_DEFAULT  100u
 #define XLC_LIMIT_MS_DEFAULT      1000u
 #define XLC_SUSPEND_MS_DEFAULT    5000u
