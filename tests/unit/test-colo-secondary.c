@@ -39,7 +39,7 @@ static const char *const step_names[STEPS] = {
  */
 static struct {
     struct domain dom;
-    bool gone, bridged, renamed, orderly;
+    bool gone, bridged, renamed, orderly, runs;
     unsigned int did[STEPS], opened, closed, held, looks, heal, leave_at;
     int order;
     enum step fail;
@@ -124,6 +124,12 @@ void inplace_xen_held(struct inplace_xen *x)
 {
     (void)x;
     now.held++;
+}
+
+bool inplace_xen_runs(struct inplace_xen *x)
+{
+    (void)x;
+    return now.runs;
 }
 
 void inplace_xen_close(struct inplace_xen *x)
@@ -299,6 +305,15 @@ static void test_faults(void)
     now.gone = true;
     ok(epoch(c, 2, &e) == -EIO && now.looks == 1,
        "a copy that somebody destroyed is not tried again: %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin(&e);
+    if (epoch(c, 1, &e) || epoch(c, 2, &e)) abort();
+    memset(now.dom.mem[7], 0x66, IS_PAGE);
+    now.dom.broken = now.runs = true;
+    ok(!colo_secondary_ready(c, &e) && wrote(7, 2), "rule_A1: a copy that "
+       "somebody let run is put back before it gets its network %s", e.msg);
+    now.runs = false;
     colo_secondary_free(c);
 
     c = begin(&e);

@@ -32,13 +32,17 @@ static struct bitmap *fresh(const struct diskio *io, bool lacking)
     return b;
 }
 
+/* A guest's write, or a whole range that a resync sends. */
+enum what { WROTE, COPIED };
+
 static void put(struct bitmap *b, uint64_t off, uint64_t len, uint64_t epoch,
-                enum bitmap_what what)
+                enum what what)
 {
     struct bitmap_hold h;
 
     if (bitmap_begin(b, &h, off, len, NULL)) abort();
-    bitmap_end(b, &h, epoch, what);
+    if (what == COPIED) bitmap_copying(b, &h);
+    bitmap_end(b, &h, epoch);
 }
 
 /* All that lacks is this range. */
@@ -77,12 +81,12 @@ static void test_rules(void)
     struct bitmap_status st;
     struct bitmap_hold h;
 
-    put(b, 5, 10, 1, BITMAP_WROTE);
+    put(b, 5, 10, 1, WROTE);
     ok(syncs(b) == 1 && intents(b) == 1, "the first write syncs an intent");
-    put(b, EXTENT - GRAIN, GRAIN, 1, BITMAP_WROTE);
+    put(b, EXTENT - GRAIN, GRAIN, 1, WROTE);
     ok(syncs(b) == 1, "the next in its extent costs nothing");
-    put(b, EXTENT, 1, 2, BITMAP_WROTE);
-    put(b, 2 * EXTENT, 1, 2, BITMAP_WROTE);
+    put(b, EXTENT, 1, 2, WROTE);
+    put(b, 2 * EXTENT, 1, 2, WROTE);
     ok(syncs(b) == 2 && intents(b) > 3, "a sequential writer pays ahead");
     ok(lacks(b, 0, 0), "what is sent does not lack");
     ok(bitmap_durable(b, 1) == -EINVAL, "durable comes after held");
@@ -98,26 +102,39 @@ static void test_rules(void)
     ok(!st.unsafe && st.intents, "durable clears grains, not yet intents");
     bitmap_clean(b, NULL);
     ok(!intents(b), "intents go when they were clean for a while");
-    put(b, GRAIN, 1, 3, BITMAP_WROTE);
+    put(b, GRAIN, 1, 3, WROTE);
     ok(syncs(b) == 3, "and cost again");
 
     if (bitmap_begin(b, &h, 3 * GRAIN, 1, NULL)) abort();
     bitmap_lost(b);
     ok(lacks(b, GRAIN, GRAIN), "a lost peer lacks what was not durable");
-    bitmap_end(b, &h, 4, BITMAP_WROTE);
+    bitmap_end(b, &h, 4);
     bitmap_held(b, 10);
     bitmap_durable(b, 10);
-    put(b, 2 * GRAIN, GRAIN, 0, BITMAP_WROTE);
+    put(b, 2 * GRAIN, GRAIN, 0, WROTE);
     ok(lacks(b, GRAIN, 3 * GRAIN),
        "and what went into its queue before, and what was not sent");
-    put(b, GRAIN, 1, 11, BITMAP_WROTE);
+    put(b, GRAIN, 1, 11, WROTE);
     ok(lacks(b, GRAIN, 3 * GRAIN), "a write does not bring the rest of it");
-    put(b, GRAIN, 2 * GRAIN + GRAIN / 2, 11, BITMAP_COPIED);
+    put(b, GRAIN, 2 * GRAIN + GRAIN / 2, 11, COPIED);
     ok(lacks(b, 3 * GRAIN, GRAIN), "a copy brings whole grains only");
-    put(b, 3 * GRAIN, GRAIN, 11, BITMAP_COPIED);
+    put(b, 3 * GRAIN, GRAIN, 11, COPIED);
     ok(lacks(b, 0, 0), "all is sent");
+    bitmap_add(b, GRAIN, GRAIN);
+    if (bitmap_begin(b, &h, GRAIN, GRAIN, NULL)) abort();
+    bitmap_copying(b, &h);
+    ok(lacks(b, 0, 0), "a copy is about to be sent");
+    bitmap_add(b, GRAIN, GRAIN);
+    bitmap_end(b, &h, 11);
+    ok(lacks(b, GRAIN, GRAIN), "the peer's answer that it differs comes "
+       "before the end of that: it lacks");
+    if (bitmap_begin(b, &h, GRAIN, GRAIN, NULL)) abort();
+    bitmap_copying(b, &h);
+    bitmap_end(b, &h, 0);
+    ok(lacks(b, GRAIN, GRAIN), "a copy that was not sent still lacks");
+    put(b, GRAIN, GRAIN, 11, COPIED);
     bitmap_add(b, 10 * EXTENT, 5);
-    put(b, 10 * EXTENT, 5, 11, BITMAP_COPIED);
+    put(b, 10 * EXTENT, 5, 11, COPIED);
     ok(lacks(b, 0, 0), "the disk's end ends a grain");
     ok(bitmap_begin(b, &h, small.size, 1, NULL) == -EINVAL &&
        bitmap_begin(b, &h, 1, small.size, NULL) == -EINVAL &&
@@ -147,17 +164,17 @@ static void test_file(void)
     struct bitmap_key other = small;
     struct xlc_error why;
 
-    put(b, EXTENT + GRAIN, GRAIN, 0, BITMAP_WROTE);
-    put(b, 4 * EXTENT, 1, 7, BITMAP_WROTE);
+    put(b, EXTENT + GRAIN, GRAIN, 0, WROTE);
+    put(b, 4 * EXTENT, 1, 7, WROTE);
     ok(!bitmap_close(b, NULL), "an orderly end");
     b = reopen(&io, &small, &why);
     bitmap_add(b, EXTENT + 2 * GRAIN, 1);
     ok(!why.status && !bitmap_flush(b, NULL), "grains are known again");
-    put(b, EXTENT + GRAIN, 2 * GRAIN, 8, BITMAP_COPIED);
+    put(b, EXTENT + GRAIN, 2 * GRAIN, 8, COPIED);
     ok(lacks(b, 4 * EXTENT, GRAIN), "and no others");
     bitmap_close(b, NULL);
     b = reopen(&io, &small, &why);
-    put(b, EXTENT, EXTENT, 9, BITMAP_COPIED);
+    put(b, EXTENT, EXTENT, 9, COPIED);
     fake_disk_restart(d);
     /* The process dies here: what it had open stays as it is. */
     {
@@ -166,7 +183,7 @@ static void test_file(void)
         b = reopen(&io, &small, &why);
         ok(!why.status && lacks(b, EXTENT, EXTENT) == false,
            "after a crash");
-        put(b, 4 * EXTENT, EXTENT, 9, BITMAP_COPIED);
+        put(b, 4 * EXTENT, EXTENT, 9, COPIED);
         ok(lacks(b, EXTENT, EXTENT), "extents with an intent lack whole");
         bitmap_close(b, NULL);
         bitmap_close(dead, NULL);
@@ -195,7 +212,7 @@ static void test_errors(void)
     struct xlc_error why, err = XLC_ERROR_INIT;
 
     fake_disk_fault(d, 1, FAKE_EIO);
-    put(b, 0, 1, 1, BITMAP_WROTE);
+    put(b, 0, 1, 1, WROTE);
     ok(!fake_disk_hit(d), "an intent that is there needs no file");
     fake_disk_fault(d, 0, FAKE_NONE);
     bitmap_close(b, NULL);
@@ -210,7 +227,7 @@ static void test_errors(void)
            "after a failed sync never again");
         ok(!bitmap_forget(b, NULL) && !bitmap_begin(b, &h, 0, 1, NULL),
            "unless the file is gone");
-        bitmap_end(b, &h, 0, BITMAP_WROTE);
+        bitmap_end(b, &h, 0);
     }
     bitmap_close(b, NULL);
     b = reopen(&io, &small, &why);
@@ -258,7 +275,7 @@ static void test_large(void)
     uint64_t at = 0, n;
 
     ok(!bitmap_create(&b, &io, PATH, &key, false, &err), "1 PiB");
-    put(b, key.size - 1, 1, 0, BITMAP_WROTE);
+    put(b, key.size - 1, 1, 0, WROTE);
     bitmap_status(b, &st);
     ok(st.extent == 1ull << 32 && bitmap_next(b, &at, &n) &&
        at == key.size - st.grain && n == st.grain,
@@ -284,7 +301,7 @@ static void test_cut(void)
     uint8_t *file;
     size_t size;
 
-    put(b, 2 * EXTENT + 3 * GRAIN, GRAIN, 0, BITMAP_WROTE);
+    put(b, 2 * EXTENT + 3 * GRAIN, GRAIN, 0, WROTE);
     if (bitmap_close(b, NULL)) abort();
     file = fake_disk_get(d, PATH, &size);
     for (size_t i = 0; i < 2 * size; i += i < size ? 1 : 3) {

@@ -326,7 +326,8 @@ static void test_never_mixed(void)
     anew();
     paired(5);
     untaken();
-    plugin[0].st.accepted = plugin[1].st.accepted = FIRST + 4;
+    plugin[0].st.accepted = FIRST + 4;
+    plugin[1].st.accepted = FIRST + 3;
     fails(1, DISKCTL_ACCEPT, -EIO, 1);
     ok(secondary_disks_take(sec, &e) == -EIO &&
        !count(1, DISKCTL_TAKEOVER, 8), "a disk that can't be asked: %s",
@@ -354,6 +355,47 @@ static void test_take(void)
        count(1, DISKCTL_TAKEOVER, 8) == 2,
        "and is tried again alone; the image's next generation: %s", e.msg);
     secondary_disks_taken(sec);
+}
+
+/* The place of a question among those that were asked; -1: it was not. */
+static int place(unsigned int i, enum diskctl_op op, uint64_t a)
+{
+    LOCK_SCOPE(&plugin[i].lock);
+    for (unsigned int k = 0; k < plugin[i].n; k++)
+        if (plugin[i].asked[k].op == op && plugin[i].asked[k].a == a)
+            return (int)k;
+    return -1;
+}
+
+/* What the plugin says of the last epoch goes out over the stream, which must
+ * not be cut before. */
+static void test_take_last(void)
+{
+    const uint64_t last = FIRST + 4;
+    bool good = true;
+
+    anew();
+    paired(4);
+    untaken();
+    setenv("XL_COLO_DISK_SERVE", "/bin/true", 1);
+    sec->m.ended = true;
+    sec->last_epoch = 5;
+    for (unsigned int i = 0; i < 2; i++) {
+        plugin[i].held = last;
+        sec->disks.at[i].served = true;
+    }
+    secondary_disks_drop(sec);
+    for (unsigned int i = 0; i < 2; i++) {
+        int durable = place(i, DISKCTL_WAIT_DURABLE, last);
+        int over = place(i, DISKCTL_WAIT, last + 1);
+
+        good = good && plugin[i].st.accepted == last && durable >= 0 &&
+               over > durable && place(i, DISKCTL_DISCARD, 0) > over;
+    }
+    ok(good, "RULES A13: a guest's last writes are taken; the primary has "
+       "heard of it, and ended the stream, before it is dropped");
+    sec->m.ended = false;
+    sec->last_epoch = 0;
 }
 
 /* ---- The primary --------------------------------------------------------- */
@@ -455,6 +497,7 @@ int main(void)
     test_half_accepted();
     test_never_mixed();
     test_take();
+    test_take_last();
     test_sync();
     test_mark();
     test_last();

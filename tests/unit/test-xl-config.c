@@ -39,7 +39,7 @@ static void test_config(void)
 {
     struct xlc_error err = XLC_ERROR_INIT;
     struct remus_args a;
-    char *keep, line[160];
+    char *keep = NULL, line[160];
 
     if (!mkdtemp(etc)) exit(1);
     config_file_set_dir(etc);
@@ -140,7 +140,7 @@ static void test_config_refused(void)
         struct xlc_error err = XLC_ERROR_INIT;
         const char *at = strstr(t[i].line, "ETC");
         struct remus_args a;
-        char *keep;
+        char *keep = NULL;
         int r;
 
         config("bad", t[i].file);

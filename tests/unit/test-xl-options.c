@@ -72,7 +72,7 @@ static void test_defaults(void)
 {
     struct xlc_error err = XLC_ERROR_INIT;
     struct remus_args a;
-    char *keep;
+    char *keep = NULL;
 
     ok(!parse(&a, "web1 host2", &keep, &err) &&
        !strcmp(a.o.domain, "web1") && !strcmp(a.o.host, "host2") &&
@@ -90,7 +90,7 @@ static void test_each(void)
 {
     struct xlc_error err = XLC_ERROR_INIT;
     struct remus_args a;
-    char *keep;
+    char *keep = NULL;
 
 #define GOOD(line, cond)                                             \
     do {                                                             \
@@ -204,7 +204,7 @@ static void test_refused(void)
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         struct xlc_error err = XLC_ERROR_INIT;
         struct remus_args a;
-        char *keep;
+        char *keep = NULL;
         int r = parse(&a, t[i].line, &keep, &err);
 
         if (!ok(r == -EINVAL && strstr(err.msg, t[i].says), "%s: %s",
@@ -219,7 +219,7 @@ static void test_help(void)
     static const char *const lines[] = { "-h", "--help", "d -h", "--hel" };
     struct xlc_error err = XLC_ERROR_INIT;
     struct remus_args a;
-    char *keep, *text = NULL;
+    char *keep = NULL, *text = NULL;
     size_t size;
     bool pass = true;
     FILE *f;

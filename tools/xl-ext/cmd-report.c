@@ -53,6 +53,22 @@ static int open_logs(FILE **logs, char **names, unsigned int n,
     return 0;
 }
 
+/* The picture must not take the place of what it is drawn from. */
+static int check_output(const char *out, FILE **logs, char **names,
+                        unsigned int n, struct xlc_error *err)
+{
+    struct stat to, from;
+
+    if (!out || stat(out, &to)) return 0;
+    for (unsigned int i = 0; i < n; i++)
+        if (!fstat(fileno(logs[i]), &from) && to.st_dev == from.st_dev &&
+            to.st_ino == from.st_ino)
+            return xlc_error_set(err, -EINVAL, "%.200s is the event log "
+                                 "itself: give the picture another name",
+                                 names[i]);
+    return 0;
+}
+
 static int write_picture(const struct report *r, const char *name,
                          struct xlc_error *err)
 {
@@ -87,6 +103,7 @@ static int make_report(const struct report_args *a, char **names,
     if (a->domain)
         snprintf(r->domain, sizeof(r->domain), "%s", a->domain);
     rc = open_logs(logs, names, n, err);
+    if (!rc) rc = check_output(a->out, logs, names, n, err);
     if (!rc) rc = report_read(r, logs, (const char *const *)names, n, err);
     for (unsigned int i = 0; i < n; i++)
         if (logs[i]) fclose(logs[i]);
@@ -100,7 +117,7 @@ static int make_report(const struct report_args *a, char **names,
 int main_report(const struct xl_globals *g, int argc, char **argv)
 {
     struct xlc_error err = XLC_ERROR_INIT;
-    struct report_args a = { NULL };
+    struct report_args a = { .domain = NULL };
     int first = opts_parse(opts, NOPTS, &a, NULL, argc, argv, &err);
 
     (void)g;

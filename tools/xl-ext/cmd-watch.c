@@ -211,7 +211,7 @@ static int sample(struct viewer *v, FILE *out, unsigned int width,
     int r = statuses_get(&s, err);
 
     if (!v->looked && !v->what) statuses_complain(v->ended.out, &s);
-    if (!v->looked && !v->what && !s.n)
+    if (!r && !v->looked && !v->what && !s.n)
         fputs("nothing is protected on this host\n", v->ended.out);
     if (!r && !v->looked && v->what) {
         only = statuses_find(&s, v->what, err);

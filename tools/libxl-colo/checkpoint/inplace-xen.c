@@ -39,6 +39,8 @@
 #include "log.h"
 
 #define DEVICES_MS 5000u
+/* So many pauses of others are undone when it is let go. */
+#define UNPAUSES 16
 /* Frames of grant table that are mapped at a time. */
 #define GRANT_FRAMES_MAX 65536u
 
@@ -50,7 +52,7 @@
  * @store_pfn, @console_pfn, @store_port: of the rings; @features: what this
  *             host's xenstored offers there
  * @clock, @offset_s: what the wall clock shall be
- * @own: room for a context
+ * @own, @own_len: the context that this hypervisor writes
  */
 struct inplace_xen {
     xc_interface *xch;
@@ -64,7 +66,7 @@ struct inplace_xen {
     evtchn_port_t store_port;
     uint32_t features;
     uint8_t *own;
-    size_t own_room;
+    size_t own_len;
 };
 
 /* "can't WHAT domain N: why" */
@@ -192,24 +194,30 @@ bool inplace_xen_connected(struct inplace_xen *x)
     return inplace_devices_connected(&x->devices);
 }
 
-/* The context that the hypervisor writes now, into @own. */
-static int own_context(struct inplace_xen *x, size_t *len_r,
-                       struct xlc_error *err)
+/*
+ * The context that the hypervisor writes, into @own: its records' kinds and
+ * lengths do not change. Read once, before the first reset: afterwards the
+ * virtual CPUs are down until the checkpoint's context is loaded, and a CPU
+ * that is down has no records.
+ */
+static int own_context(struct inplace_xen *x, struct xlc_error *err)
 {
-    int n = xc_domain_hvm_getcontext(x->xch, x->domid, NULL, 0);
+    int n;
 
-    if (n > 0 && (size_t)n > x->own_room) {
-        free(x->own);
-        x->own_room = 0;
-        x->own = malloc((size_t)n);
-        if (!x->own) return xlc_error_set(err, -ENOMEM, "no memory");
-        x->own_room = (size_t)n;
-    }
-    if (n > 0)
-        n = xc_domain_hvm_getcontext(x->xch, x->domid, x->own,
-                                     (uint32_t)x->own_room);
+    if (x->own) return 0;
+    n = xc_domain_hvm_getcontext(x->xch, x->domid, NULL, 0);
     if (n <= 0) return failed(x, "read the context of", err);
-    *len_r = (size_t)n;
+    x->own = malloc((size_t)n);
+    if (!x->own) return xlc_error_set(err, -ENOMEM, "no memory");
+    n = xc_domain_hvm_getcontext(x->xch, x->domid, x->own, (uint32_t)n);
+    if (n <= 0) {
+        int rc = failed(x, "read the context of", err);
+
+        free(x->own);
+        x->own = NULL;
+        return rc;
+    }
+    x->own_len = (size_t)n;
     return 0;
 }
 
@@ -218,7 +226,7 @@ static int xen_fits(void *dom, const struct image *img, struct xlc_error *err)
     struct inplace_xen *x = dom;
     uint64_t store = 0, console = 0;
     const uint8_t *ctx;
-    size_t len, own_len = 0;
+    size_t len;
     int rc;
 
     if (!image_param(img, HVM_PARAM_STORE_PFN, &store) ||
@@ -229,8 +237,8 @@ static int xen_fits(void *dom, const struct image *img, struct xlc_error *err)
                              "domain %u are", x->domid);
     ctx = image_context(img, &len);
     rc = hvmctx_check(ctx, len, x->vcpus, err);
-    if (!rc) rc = own_context(x, &own_len, err);
-    if (!rc) rc = hvmctx_fits(ctx, len, x->own, own_len, err);
+    if (!rc) rc = own_context(x, err);
+    if (!rc) rc = hvmctx_fits(ctx, len, x->own, x->own_len, err);
     return rc;
 }
 
@@ -510,12 +518,31 @@ static int xen_rejoin(void *dom, struct xlc_error *err)
                                 err);
 }
 
+bool inplace_xen_runs(struct inplace_xen *x)
+{
+    xc_domaininfo_t info;
+
+    return x->paused && !get_info(x, &info, NULL) &&
+           !(info.flags & XEN_DOMINF_paused);
+}
+
+/* Pauses are counted: one of somebody else's would keep it still for good. */
 static int xen_go(void *dom, struct xlc_error *err)
 {
     struct inplace_xen *x = dom;
+    xc_domaininfo_t info;
+    int rc;
 
-    if (xc_domain_unpause(x->xch, x->domid))
-        return failed(x, "let go", err);
+    for (int i = 0; i < UNPAUSES; i++) {
+        if (xc_domain_unpause(x->xch, x->domid))
+            return failed(x, "let go", err);
+        rc = get_info(x, &info, err);
+        if (rc) return rc;
+        if (!(info.flags & XEN_DOMINF_paused)) break;
+    }
+    if (info.flags & XEN_DOMINF_paused)
+        return xlc_error_set(err, -EBUSY, "domain %u is paused again and "
+                             "again by somebody else", x->domid);
     x->paused = x->closed = false;
     return 0;
 }

@@ -42,6 +42,9 @@ int inplace_xen_open(struct inplace_xen **x_r, uint32_t domid, bool log,
  */
 void inplace_xen_held(struct inplace_xen *x);
 
+/* Is it not paused, though nobody here has let it go? */
+bool inplace_xen_runs(struct inplace_xen *x);
+
 /* The domain keeps its state; one that is quiet stays paused. NULL is
  * allowed. */
 void inplace_xen_close(struct inplace_xen *x);

@@ -104,8 +104,19 @@ int bitmap_begin(struct bitmap *b, struct bitmap_hold *h, uint64_t off,
     return rc;
 }
 
-void bitmap_end(struct bitmap *b, const struct bitmap_hold *h, uint64_t epoch,
-                enum bitmap_what what)
+void bitmap_copying(struct bitmap *b, const struct bitmap_hold *h)
+{
+    uint64_t end = h->off + h->len;
+    uint32_t first, last;
+
+    range(b, h->off, h->len, &first, &last);
+    LOCK_SCOPE(&b->lock);
+    for (uint32_t e = first; e <= last; e++)
+        b->lacking[e] &= ~whole_grains_of(b, e, h->off, end);
+}
+
+void bitmap_end(struct bitmap *b, const struct bitmap_hold *h,
+                uint64_t epoch)
 {
     uint64_t end = h->off + h->len;
     uint32_t first, last;
@@ -125,8 +136,6 @@ void bitmap_end(struct bitmap *b, const struct bitmap_hold *h, uint64_t epoch,
             continue;
         }
         b->fresh[e] |= grains;
-        if (what == BITMAP_COPIED)
-            b->lacking[e] &= ~whole_grains_of(b, e, h->off, end);
     }
 }
 

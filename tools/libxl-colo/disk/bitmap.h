@@ -51,11 +51,6 @@ struct bitmap_hold {
     uint64_t incarnation;
 };
 
-enum bitmap_what {
-    BITMAP_WROTE,  /* a guest's write; other octets of its grains may lack */
-    BITMAP_COPIED, /* a resync sent all of it: it no longer lacks */
-};
-
 /**
  * struct bitmap_status - for those who show it
  * @lacking: octets, by whole grains
@@ -116,12 +111,17 @@ int bitmap_close(struct bitmap *b, struct xlc_error *err);
 int bitmap_begin(struct bitmap *b, struct bitmap_hold *h, uint64_t off,
                  uint64_t len, struct xlc_error *err);
 
+/* A resync is about to send all of the range: from here on it no longer lacks.
+ * Before the sending, whose answer may come at once and say that it does
+ * after all (bitmap_add()). */
+void bitmap_copying(struct bitmap *b, const struct bitmap_hold *h);
+
 /**
  * bitmap_end() - after the write, and after it went into the peer's queue
  * @epoch: with which; 0 if it did not
  */
-void bitmap_end(struct bitmap *b, const struct bitmap_hold *h, uint64_t epoch,
-                enum bitmap_what what);
+void bitmap_end(struct bitmap *b, const struct bitmap_hold *h,
+                uint64_t epoch);
 
 /* The peer holds, or can't lose, all epochs up to this. Never goes back.
  * Return: 0, or -EINVAL (durable and not held). */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "cleanup.h"
@@ -88,10 +89,13 @@ int diskctl_connect(const char *path, struct xlc_error *err)
 {
     CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    const struct timeval tv = { DISKCTL_PATIENCE_S, 0 };
 
     if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
         return xlc_error_set(err, -EINVAL, "%s: no socket's path", path);
     memcpy(sa.sun_path, path, strlen(path));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
     if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
         return xlc_error_set(err, -errno, "%s: %s", path, strerror(errno));
     return steal_fd(&fd);
@@ -135,6 +139,14 @@ static int read_all(int sock, void *buf, size_t len)
     return 0;
 }
 
+/* What the socket's error @rc means here. */
+static int broken(int rc, struct xlc_error *err)
+{
+    return xlc_error_set(err, rc, "the disk's plugin: %s",
+                         rc == -EAGAIN ? "no answer in time: it is stopped, "
+                         "or waits for its disk" : strerror(-rc));
+}
+
 int diskctl_call(int sock, const struct diskctl_ask *ask, int fd,
                  struct diskctl_status *st, struct xlc_error *err)
 {
@@ -147,16 +159,14 @@ int diskctl_call(int sock, const struct diskctl_ask *ask, int fd,
     diskctl_put_ask(ask, buf);
     rc = ask_with(sock, buf, fd);
     if (!rc) rc = read_all(sock, buf, DISKCTL_ANSWER_LEN);
-    if (rc)
-        return xlc_error_set(err, rc, "the disk's plugin: %s", strerror(-rc));
+    if (rc) return broken(rc, err);
     lens = diskctl_get_answer(buf, DISKCTL_ANSWER_LEN, &status, &got);
     if (lens < 0)
         return xlc_error_set(err, lens, "the disk's plugin answers nonsense");
     rc = read_all(sock, raw, (size_t)(lens >> 16));
     xlc_sanitise(text, sizeof(text), raw, (unsigned int)(lens >> 16));
     if (!rc) rc = read_all(sock, raw, (size_t)(lens & 0xffff));
-    if (rc)
-        return xlc_error_set(err, rc, "the disk's plugin: %s", strerror(-rc));
+    if (rc) return broken(rc, err);
     xlc_sanitise(got.why, sizeof(got.why), raw,
                  (unsigned int)(lens & 0xffff));
     if (st) *st = got;

@@ -20,6 +20,7 @@
 #define DISKCTL_NUMBERS    28u
 #define DISKCTL_ANSWER_LEN (16u + 8u * DISKCTL_NUMBERS)
 #define DISKCTL_TEXT_MAX   480u
+#define DISKCTL_PATIENCE_S 5
 
 /**
  * enum diskctl_op - the questions; @a, @b of struct diskctl_ask
@@ -85,7 +86,7 @@ enum diskctl_svm {
  * @state: enum mirror_state, or enum follow_state
  * @mode: of a secondary's store, enum store_mode; else 0
  * @generation: @size: of the image
- * @epoch: primary: the open one
+ * @epoch: primary: the open one, or the newest that is known
  * @held: @durable: @accepted: watermarks
  * @lacking: @unsafe: octets the peer lacks, or may lose
  * @intents: octets that would be copied after a crash of the primary
@@ -138,7 +139,8 @@ struct diskctl_status {
 
 /* ---- For the session ----------------------------------------------------- */
 
-/* Return: a descriptor, or a negative errno. */
+/* The socket gives up after DISKCTL_PATIENCE_S without an answer; setsockopt()
+ * says otherwise. Return: a descriptor, or a negative errno. */
 int diskctl_connect(const char *path, struct xlc_error *err);
 
 /**

@@ -213,6 +213,8 @@ static void svm_numbers(struct disknode *n, struct follow *f,
 
     LOCK_SCOPE(&n->state_lock);
     if (!f) st->generation = n->id.generation;
+    /* What a mirror that is gone, or another process, had reached. */
+    if (!f && st->epoch < n->id.epoch) st->epoch = n->id.epoch;
     if (!f && n->merge_failed) st->failed = (uint64_t)-n->merge_failed;
     if (!n->overlay) return;
     st->svm = shown[front_mode(n->front)];

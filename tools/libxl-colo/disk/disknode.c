@@ -232,7 +232,19 @@ int disknode_note(struct disknode *n, struct xlc_error *err)
     return 0;
 }
 
-/* From time to time: the identity, then the bitmap's intents. */
+/* RULES A6: an intent may go when neither host can lose what was written:
+ * the peer's durable epoch says so of the other one, this of ours. */
+static bool sync_image(struct disknode *n)
+{
+    bool have;
+
+    pthread_mutex_lock(&n->state_lock);
+    have = n->bitmap;
+    pthread_mutex_unlock(&n->state_lock);
+    return have && !front_flush(n->front, NULL);
+}
+
+/* From time to time: the image, the identity, then the bitmap's intents. */
 static void *tick(void *arg)
 {
     struct disknode *n = arg;
@@ -241,7 +253,7 @@ static void *tick(void *arg)
         uint64_t at = clock_us() + n->o.tidy_ms * 1000ull;
         struct timespec ts = { .tv_sec = (time_t)(at / 1000000u),
                                .tv_nsec = (long)(at % 1000000u) * 1000 };
-        bool ending;
+        bool ending, synced;
 
         pthread_mutex_lock(&n->state_lock);
         if (!n->ending)
@@ -249,9 +261,10 @@ static void *tick(void *arg)
         ending = n->ending;
         pthread_mutex_unlock(&n->state_lock);
         if (ending) return NULL;
+        synced = sync_image(n);
         LOCK_SCOPE(&n->session);
         /* What failed is tried again; the intents stay till then. */
-        if (n->bitmap && !disknode_note(n, NULL))
+        if (synced && n->bitmap && !disknode_note(n, NULL))
             (void)bitmap_clean(n->bitmap, NULL);
     }
 }

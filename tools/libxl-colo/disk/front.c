@@ -133,7 +133,7 @@ static int write_held(struct front *f, const void *buf, uint64_t len,
     /* A write that failed may be there in part: the peer lacks it. */
     if (!rc && f->mirror.put)
         epoch = f->mirror.put(f->mirror.ctx, buf, len, off);
-    bitmap_end(f->bitmap, &h, epoch, BITMAP_WROTE);
+    bitmap_end(f->bitmap, &h, epoch);
     return rc;
 }
 
@@ -177,10 +177,11 @@ int front_copy(struct front *f, void *buf, size_t len, uint64_t off,
     if (!rc) rc = bitmap_begin(f->bitmap, &h, off, len, err);
     if (!rc) {
         rc = front_read(f, buf, len, off, err);
+        if (!rc) bitmap_copying(f->bitmap, &h);
         if (!rc)
             epoch = (f->mirror.copy ? f->mirror.copy : f->mirror.put)(
                 f->mirror.ctx, buf, len, off);
-        bitmap_end(f->bitmap, &h, epoch, BITMAP_COPIED);
+        bitmap_end(f->bitmap, &h, epoch);
         if (!rc && !epoch)
             rc = xlc_error_set(err, -ENOTCONN, "the mirror is gone");
     }

@@ -3,8 +3,28 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "colo-primary.h"
+
+/* The copy's vifs leave their bridge and join it again; what another script
+ * has set up (routes, rules of a firewall) would be lost by that. */
+static int check_nics(const libxl_domain_config *cfg, struct xlc_error *err)
+{
+    for (int i = 0; i < cfg->num_nics; i++) {
+        const char *script = cfg->nics[i].script;
+        const char *name = script ? strrchr(script, '/') : NULL;
+
+        name = name ? name + 1 : script;
+        if (name && *name && strcmp(name, "vif-bridge"))
+            return xlc_error_set(err, -EPERM, "vif %d has the script %.80s, "
+                                 "and --colo can only keep vifs of "
+                                 "vif-bridge; without --colo it is protected "
+                                 "with that script", cfg->nics[i].devid,
+                                 script);
+    }
+    return 0;
+}
 
 int colo_primary_check(const libxl_domain_config *cfg, struct xlc_error *err)
 {
@@ -27,5 +47,5 @@ int colo_primary_check(const libxl_domain_config *cfg, struct xlc_error *err)
                                  "--colo can't keep a copy with a writable "
                                  "disk yet; without --colo it can be mirrored, "
                                  "see xl-remus(8)", cfg->disks[i].vdev);
-    return 0;
+    return check_nics(cfg, err);
 }

@@ -185,8 +185,11 @@ bool colo_secondary_finishing(struct colo_secondary *c)
 
 int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
 {
-    int rc = svm_ready(c->svm, err);
+    int rc;
 
+    /* RULES A1: what ran without us is not the checkpoint. */
+    if (c->x && inplace_xen_runs(c->x)) svm_disturbed(c->svm);
+    rc = svm_ready(c->svm, err);
     return rc ? rc : restore_vifs(c->s->restore, bridge_join, err);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "disks.h"
 #include "json.h"
 
@@ -42,7 +43,7 @@ uint64_t disk_epoch(const struct disks *d, uint64_t n)
 
 static void patience(int fd, unsigned int ms)
 {
-    const struct timeval tv = { ms / 1000, 0 };
+    const struct timeval tv = { ms / 1000, (long)(ms % 1000) * 1000 };
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -108,17 +109,27 @@ int disks_lost(const struct disks *d)
 
 /* ---- Questions ----------------------------------------------------------- */
 
-/* An answer that came too late must not be taken for the next one's. */
-static void again(struct disks *d, unsigned int i)
+/*
+ * One question on @sock_r, which is dialled if it is not there. After an error
+ * of the socket it is closed: an answer that comes too late must not be taken
+ * for the next one's.
+ */
+static int ask_on(struct disks *d, unsigned int i, int *sock_r,
+                  unsigned int ms, const struct diskctl_ask *ask, int fd,
+                  struct diskctl_status *st, struct xlc_error *err)
 {
     char path[DISKSERVE_FOLDER_MAX + 16];
-    int fd;
+    struct xlc_error e = XLC_ERROR_INIT;
 
     snprintf(path, sizeof(path), "%s/control", d->at[i].folder);
-    fd = dial(path, NULL);
-    if (fd < 0) return; /* the next question says why */
-    close(d->at[i].ctl);
-    d->at[i].ctl = fd;
+    if (*sock_r < 0) *sock_r = dial(path, &e);
+    if (*sock_r < 0) return named(d, i, &e, err);
+    patience(*sock_r, ms);
+    diskctl_call(*sock_r, ask, fd, st, &e);
+    if (e.status == -EAGAIN || e.status == -EPIPE ||
+        e.status == -ECONNRESET || e.status == -EPROTO)
+        close(steal_fd(sock_r));
+    return e.status ? named(d, i, &e, err) : 0;
 }
 
 int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
@@ -126,14 +137,11 @@ int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
               struct xlc_error *err)
 {
     const struct diskctl_ask ask = { op, a, b };
-    struct xlc_error e = XLC_ERROR_INIT;
-    int ctl = d->at[i].ctl;
+    unsigned int ms = op == DISKCTL_PROTECT ? DISKS_PROTECT_MS :
+                      op == DISKCTL_TAKEOVER ? DISKS_TAKE_MS :
+                      DISKS_ANSWER_MS;
 
-    patience(ctl, op == DISKCTL_PROTECT ? DISKS_PROTECT_MS :
-             op == DISKCTL_TAKEOVER ? DISKS_TAKE_MS : DISKS_ANSWER_MS);
-    diskctl_call(ctl, &ask, fd, st, &e);
-    if (e.status == -EAGAIN || e.status == -EPIPE) again(d, i);
-    return e.status ? named(d, i, &e, err) : 0;
+    return ask_on(d, i, &d->at[i].ctl, ms, &ask, fd, st, err);
 }
 
 int disks_all(struct disks *d, enum diskctl_op op, uint64_t a, uint64_t b,
@@ -150,19 +158,24 @@ int disks_look(struct disks *d, unsigned int i, enum diskctl_op op,
                uint64_t a, struct diskctl_status *st, struct xlc_error *err)
 {
     const struct diskctl_ask ask = { op, a, 0 };
-    struct xlc_error e = XLC_ERROR_INIT;
+    struct disks_one *one = &d->at[i];
+    uint64_t now = clock_ms();
+    int r;
 
-    diskctl_call(d->at[i].look, &ask, -1, st, &e);
-    return e.status ? named(d, i, &e, err) : 0;
+    if (op == DISKCTL_STATUS && now < one->deaf_until_ms)
+        return xlc_error_set(err, -EAGAIN, "disk %s: its plugin does not "
+                             "answer", d->list.at[i].vdev);
+    r = ask_on(d, i, &one->look, DISKS_LOOK_MS, &ask, -1, st, err);
+    if (r == -EAGAIN) one->deaf_until_ms = clock_ms() + DISKS_DEAF_MS;
+    return r;
 }
 
 int disks_follow(struct disks *d, unsigned int i, struct xlc_error *err)
 {
     const struct diskctl_ask ask = { DISKCTL_FOLLOW, 0, 0 };
-    struct xlc_error e = XLC_ERROR_INIT;
 
-    diskctl_call(d->at[i].look, &ask, d->at[i].plugin, NULL, &e);
-    return e.status ? named(d, i, &e, err) : 0;
+    return ask_on(d, i, &d->at[i].look, DISKS_ANSWER_MS, &ask,
+                  d->at[i].plugin, NULL, err);
 }
 
 /* ---- Status -------------------------------------------------------------- */

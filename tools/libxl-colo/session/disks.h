@@ -30,6 +30,8 @@ struct json;
 
 /* No answer within this is as good as none; MARK and ACCEPT are quick. */
 #define DISKS_ANSWER_MS  5000u
+#define DISKS_LOOK_MS    500u  /* on the main thread, beside heartbeats */
+#define DISKS_DEAF_MS    5000u /* nor is it asked again so soon */
 #define DISKS_PROTECT_MS 15000u /* the other host's plugin is asked, too */
 #define DISKS_TAKE_MS    60000u /* what was accepted is committed first */
 
@@ -43,6 +45,7 @@ struct json;
  * @lost: the relay has ended; @why says how
  * @served: secondary: we had it served; @taken: and it took the disk over
  * @told: @lost was logged
+ * @deaf_until_ms: it did not answer: its status is not asked before
  */
 struct disks_one {
     struct disks *all;
@@ -51,6 +54,7 @@ struct disks_one {
     struct relay *relay;
     atomic_bool lost;
     bool served, taken, told;
+    uint64_t deaf_until_ms;
     char why[160];
 };
 

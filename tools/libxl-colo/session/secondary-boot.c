@@ -144,6 +144,9 @@ static int on_config(struct secondary *s, const struct proto_msg *m,
         strcmp(restore_name(s->restore), s->hello.name))
         return xlc_error_set(err, -EPROTO, "the configuration is of another "
                              "guest (%s)", restore_name(s->restore));
+    if (s->disks.list.n && s->hello.caps & PROTO_CAP_COLO)
+        return xlc_error_set(err, -EPROTO, "a copy that is a domain can't "
+                             "have mirrored disks yet");
     r = secondary_disks_serve(s, err);
     if (!r && s->hello.caps & PROTO_CAP_COLO)
         r = colo_secondary_new(&s->colo, s, err);

@@ -183,9 +183,10 @@ static int same_epoch(struct secondary *s, unsigned int i,
     pthread_mutex_lock(&s->lock);
     want = disk_epoch(&s->disks, s->m.accepted);
     pthread_mutex_unlock(&s->lock);
-    r = disks_ask(&s->disks, i, DISKCTL_ACCEPT, want, 0, -1, NULL, err);
-    if (!r)
-        r = disks_ask(&s->disks, i, DISKCTL_STATUS, 0, 0, -1, &st, err);
+    r = disks_ask(&s->disks, i, DISKCTL_STATUS, 0, 0, -1, &st, err);
+    /* One whose first takeover failed accepts nothing more, nor needs to. */
+    if (!r && st.accepted < want)
+        r = disks_ask(&s->disks, i, DISKCTL_ACCEPT, want, 0, -1, &st, err);
     if (r || st.accepted == want) return r;
     return xlc_error_set(err, -ESTALE, "disk %s is at epoch %lld of the "
                          "session's %llu, so the copy can't be opened",
@@ -234,6 +235,22 @@ void secondary_disks_taken(struct secondary *s)
 
 /* ---- Letting go ---------------------------------------------------------- */
 
+/* The primary ends the streams when it has heard that the epoch is durable;
+ * what the plugins say of that must not be cut off on its way. */
+static void wait_heard(struct secondary *s, uint64_t epoch)
+{
+    uint64_t until = clock_ms() + LAST_MS;
+
+    for (unsigned int i = 0; i < s->disks.list.n; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        uint64_t now = clock_ms();
+
+        /* No stream brings what follows: this is answered when it ends. */
+        disks_ask(&s->disks, i, DISKCTL_WAIT, epoch + 1,
+                  now < until ? until - now : 0, -1, NULL, &e);
+    }
+}
+
 /* The guest ended by itself: all that it wrote shall be here. */
 static void take_last(struct secondary *s, uint64_t n)
 {
@@ -253,6 +270,8 @@ static void take_last(struct secondary *s, uint64_t n)
     if (r)
         log_warn("%s: the guest's last writes are not all here: %s",
                  s->rec.name, e.msg);
+    else
+        wait_heard(s, epoch);
 }
 
 static void let_go(struct secondary *s, unsigned int i)

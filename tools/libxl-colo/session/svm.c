@@ -189,6 +189,13 @@ int svm_put(struct svm *v, struct xlc_error *err)
     }
 }
 
+void svm_disturbed(struct svm *v)
+{
+    if (v->state != SVM_HELD) return;
+    v->ip.all = true;
+    enter(v, SVM_STALE);
+}
+
 int svm_ready(struct svm *v, struct xlc_error *err)
 {
     int rc;

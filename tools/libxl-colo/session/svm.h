@@ -117,6 +117,9 @@ int svm_take(struct svm *v, struct xlc_error *err);
  */
 int svm_put(struct svm *v, struct xlc_error *err);
 
+/* Somebody let the copy run, or may have: it is put back before it goes. */
+void svm_disturbed(struct svm *v);
+
 /* Before the first step: up to date, and known to xenstore. One try; twice is
  * allowed. */
 int svm_ready(struct svm *v, struct xlc_error *err);
