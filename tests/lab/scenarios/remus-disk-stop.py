@@ -5,6 +5,7 @@ import _disk
 import _remus
 
 PRODUCT = True
+SLOW = True
 TIMEOUT = 900
 
 
