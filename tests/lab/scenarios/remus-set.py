@@ -27,8 +27,8 @@ def seen(lab):
 
 def run(lab):
     guest = lab.guests()["g1"]
-    lab.out("A", f"test ! -e {FILE} && printf '%s\\n' 'name = \"g1\"' "
-                 f"'colo = \"interval=300,plaintext\"' >{FILE}")
+    lab.out("A", "printf '%s\\n' 'colo = \"interval=300,plaintext\"' "
+                 f">>{FILE}")
     _remus.protect(lab, guest)  # which says -i 500
     st = _remus.status(lab)
     assert st["config"] == FILE and st["link"] == "plaintext", st
@@ -59,6 +59,5 @@ def run(lab):
     lines, status = seen(lab)
     assert status == 0 and lines[-1].startswith("g1: stopped: "), lines[-3:]
     assert len(lines) > 2 and " pause " in lines[-2], lines[-3:]
-    lab.out("A", f"rm {FILE}")
     guest.wait_answer(60)
     _remus.no_rest(lab)
