@@ -11,6 +11,7 @@
 
 #include "distrib.h"
 #include "guard.h"
+#include "number.h"
 #include "parse-line.h"
 #include "tap.h"
 #include "xl.h"
@@ -52,7 +53,7 @@ static void test_numbers(void)
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         uint64_t v = 4711;
 
-        pass &= opts_number(t[i].text, &v) == t[i].good &&
+        pass &= number_parse(t[i].text, &v) == t[i].good &&
                 v == (t[i].good ? t[i].v : 4711);
     }
     ok(pass, "numbers are decimal digits and nothing else");

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "config-file.h"
+#include "number.h"
 #include "opts.h"
 #include "xl.h"
 
@@ -136,7 +137,7 @@ static bool is_number_or_uuid(const char *domain)
 {
     uint64_t n;
 
-    return opts_number(domain, &n) ||
+    return number_parse(domain, &n) ||
            (strlen(domain) == 36 &&
             strspn(domain, "0123456789abcdefABCDEF-") == 36);
 }

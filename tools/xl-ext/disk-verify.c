@@ -25,6 +25,7 @@
 #include "cleanup.h"
 #include "disk.h"
 #include "log.h"
+#include "number.h"
 #include "opts.h"
 
 extern char **environ;
@@ -301,7 +302,7 @@ int disk_domain_each(const char *what, int (*call)(void *ctx,
         return xlc_error_set(err, -ENODEV, "libxl can't be used: is this a "
                              "Xen host, and are you root?");
     libxl_dominfo_init(&info);
-    if (opts_number(what, &number) && number < ~0u) domid = (uint32_t)number;
+    if (number_parse(what, &number) && number < ~0u) domid = (uint32_t)number;
     else if (libxl_name_to_domid(c, what, &domid)) domid = ~0u;
     if (domid == ~0u || libxl_domain_info(c, &info, domid))
         rc = xlc_error_set(err, -ENOENT, "there is no domain '%.80s' here; "

@@ -7,25 +7,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "number.h"
 #include "opts.h"
 
 #define OPTS_MAX  40
 #define LONG_BASE 0x100 /* what getopt_long() returns for the first one */
-
-bool opts_number(const char *s, uint64_t *v_r)
-{
-    uint64_t v = 0;
-
-    if (!*s) return false;
-    for (; *s; s++) {
-        if (*s < '0' || *s > '9') return false;
-        if (__builtin_mul_overflow(v, 10u, &v) ||
-            __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
-            return false;
-    }
-    *v_r = v;
-    return true;
-}
 
 bool opts_size(const char *s, uint64_t *v_r)
 {
@@ -42,7 +28,7 @@ bool opts_size(const char *s, uint64_t *v_r)
         digits[len - 1] = 0;
         factor = 1024u << 10 * (unit - units);
     }
-    if (!opts_number(digits, &v) || __builtin_mul_overflow(v, factor, &v))
+    if (!number_parse(digits, &v) || __builtin_mul_overflow(v, factor, &v))
         return false;
     *v_r = v;
     return true;
@@ -74,7 +60,7 @@ static int set_number(const struct opt *o, void *into, const char *name,
     char *at = (char *)into + o->where, min[32], max[32];
     uint64_t v;
     bool good = o->kind == OPT_SIZE ? opts_size(arg, &v) :
-                                      opts_number(arg, &v);
+                                      number_parse(arg, &v);
 
     if (!good || v < o->min || v > o->max) {
         show_bound(min, sizeof(min), o, o->min);

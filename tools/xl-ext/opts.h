@@ -117,14 +117,7 @@ void opts_yield(const struct opt *opts, unsigned int n, void *into,
 /* Print the help of @opts, and of --help. */
 void opts_help(FILE *out, const struct opt *opts, unsigned int n);
 
-/**
- * opts_number() - a decimal number, digits only
- *
- * Return: true if it is one and fits; *@v_r is set only then
- */
-bool opts_number(const char *s, uint64_t *v_r);
-
-/* The same with K, M or G behind it, powers of 1024. */
+/* number_parse() with K, M or G behind it, powers of 1024. */
 bool opts_size(const char *s, uint64_t *v_r);
 
 #endif

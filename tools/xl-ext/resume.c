@@ -16,6 +16,7 @@
 #include "announce.h"
 #include "log.h"
 #include "netbuf.h"
+#include "number.h"
 #include "opts.h"
 #include "status.h"
 #include "xl.h"
@@ -74,7 +75,7 @@ static int find(libxl_ctx *ctx, const char *what, libxl_dominfo *found,
     int count = 0;
     bool hit = false;
 
-    if (opts_number(what, &n)) domid = n < ~0u ? (uint32_t)n : ~0u;
+    if (number_parse(what, &n)) domid = n < ~0u ? (uint32_t)n : ~0u;
     else if (libxl_name_to_domid(ctx, what, &domid)) domid = ~0u;
 
     list = libxl_list_domain(ctx, &count);

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "control.h"
+#include "number.h"
 #include "opts.h"
 #include "prim.h"
 #include "sec.h"
@@ -161,7 +162,7 @@ bool status_is(const struct status *s, const char *what, bool stock)
     long long domid;
     uint64_t n;
 
-    if (opts_number(what, &n)) /* 0: not known yet; it is nobody's copy */
+    if (number_parse(what, &n)) /* 0: not known yet; it is nobody's copy */
         return status_number(s, "domid", &domid) && domid > 0 &&
                n == (uint64_t)domid;
     if (!stock && !strcasecmp(what, s->uuid)) return true;

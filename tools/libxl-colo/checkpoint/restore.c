@@ -24,6 +24,7 @@
 #include "log.h"
 #include "records.h"
 #include "restore.h"
+#include "vifname.h"
 #include "xlctx.h"
 
 /* libxl's own stream, version 2 (docs/specs/libxl-migration-stream). */
@@ -486,13 +487,10 @@ int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err)
 
     for (int i = 0; i < r->nics_added; i++) {
         const libxl_device_nic *n = &r->nics[i];
-        char name[32];
+        char name[IFNAMSIZ];
         int one;
 
-        if (n->ifname && *n->ifname)
-            snprintf(name, sizeof(name), "%s", n->ifname);
-        else
-            snprintf(name, sizeof(name), "vif%u.%d", r->domid, n->devid);
+        vif_name(name, r->domid, n);
         one = fn(name, n->bridge, err);
         if (!rc) rc = one;
     }

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@
 
 #include "announce.h"
 #include "cleanup.h"
+#include "vifname.h"
 
 #define RARP_REQUEST 3
 
@@ -132,14 +134,11 @@ int announce_domain(libxl_ctx *ctx, uint32_t domid, struct xlc_error *err)
 
     nics = libxl_device_nic_list(ctx, domid, &n);
     for (int i = 0; i < n; i++) {
-        char name[32];
+        char name[IFNAMSIZ];
         int r;
 
         if (nics[i].backend_domid) continue;
-        if (nics[i].ifname && *nics[i].ifname)
-            snprintf(name, sizeof(name), "%s", nics[i].ifname);
-        else
-            snprintf(name, sizeof(name), "vif%u.%d", domid, nics[i].devid);
+        vif_name(name, domid, &nics[i]);
         r = announce_vif(name, nics[i].mac, err);
         if (r < 0 && !rc) rc = r;
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "live.h"
+#include "number.h"
 
 #define WORD_MAX 48
 
@@ -19,22 +20,6 @@ bool live_matters(const struct policy_key *k, bool colo)
 }
 
 /* ---- One "key=value" -------------------------------------------------- */
-
-/* Digits and nothing else. Return: true if it fits */
-static bool number(const char *s, uint64_t *v_r)
-{
-    uint64_t v = 0;
-
-    if (!*s) return false;
-    for (; *s; s++) {
-        if (*s < '0' || *s > '9') return false;
-        if (__builtin_mul_overflow(v, 10u, &v) ||
-            __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
-            return false;
-    }
-    *v_r = v;
-    return true;
-}
 
 static int no_such(const char *key, bool colo, struct xlc_error *err)
 {
@@ -79,7 +64,7 @@ static int set_key(struct policy_set *set, bool colo, const char *key,
     if (!strcmp(key, mode_key))
         return set_mode(set, colo, value, shown, err);
     if (!k) return no_such(key, colo, err);
-    if (!number(value, &v))
+    if (!number_parse(value, &v))
         return xlc_error_set(err, -EINVAL, "%s %s: it must be %u to %u %s",
                              k->name, shown, k->min, k->max, k->unit);
     if (!live_matters(k, colo)) {

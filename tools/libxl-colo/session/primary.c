@@ -19,6 +19,7 @@
 #include "primary.h"
 #include "primary-disks.h"
 #include "proto.h"
+#include "vifname.h"
 #include "xlctx.h"
 
 /* An epoch of which nothing moves for this long (or five times the limit) does
@@ -189,11 +190,7 @@ static int hold_output(struct primary *p, struct xlc_error *err)
                            "can be protected", n, NETBUF_VIF_MAX);
     for (int i = 0; i < n && !rc; i++) {
         vifs[nv].devid = (uint32_t)nics[i].devid;
-        if (nics[i].ifname && *nics[i].ifname)
-            snprintf(vifs[nv].ifname, IFNAMSIZ, "%s", nics[i].ifname);
-        else
-            snprintf(vifs[nv].ifname, IFNAMSIZ, "vif%u.%d", p->guest.domid,
-                     nics[i].devid);
+        vif_name(vifs[nv].ifname, p->guest.domid, &nics[i]);
         nv++;
     }
     libxl_device_nic_list_free(nics, n);

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "log.h"
 #include "secondary.h"
+#include "vifname.h"
 #include "xlctx.h"
 
 #define LOOK_MS 1000u
@@ -77,13 +78,10 @@ static int move_vifs(struct secondary *s, uint32_t domid, bool join,
 
     nics = libxl_device_nic_list(s->ctx, domid, &n);
     for (int i = 0; i < n; i++) {
-        char name[32];
+        char name[IFNAMSIZ];
         int r;
 
-        if (nics[i].ifname && *nics[i].ifname)
-            snprintf(name, sizeof(name), "%s", nics[i].ifname);
-        else
-            snprintf(name, sizeof(name), "vif%u.%d", domid, nics[i].devid);
+        vif_name(name, domid, &nics[i]);
         r = join ? bridge_join(name, nics[i].bridge, err) :
             bridge_leave(name, err);
         if (!rc) rc = r;
