@@ -18,6 +18,7 @@ import sys
 
 from .output import LabError
 from .paths import LABDIR
+from .wait import wait
 
 DIRECTORY = os.path.join(LABDIR, "scenarios")
 
@@ -89,13 +90,24 @@ def load(patterns):
 
 def leftovers(lab):
     """What a scenario left on the hosts that still have power, once its
-    guests are destroyed."""
+    guests are destroyed. A device or a process that is about to end is
+    waited for; what is there after 20 s is left."""
     found = []
     for host in lab.hosts.values():
         if not host.running():
             continue
         for name in lab.guests():
             host.sh(f"xl destroy {name}")
-        lines = host.sh(LEFTOVERS).stdout.decode(errors="replace")
-        found += [f"{host.name}: {line}" for line in lines.splitlines()]
+        lines = ["?"]
+
+        def gone():
+            looked = host.sh(LEFTOVERS)
+            lines[:] = looked.stdout.decode(errors="replace").splitlines()
+            if looked.returncode:
+                lines.append("could not be looked at")
+            return not lines
+        try:
+            wait(gone, 20, "nothing to be left", interval=0.5)
+        except LabError:
+            found += [f"{host.name}: {line}" for line in lines]
     return found
