@@ -192,8 +192,9 @@ class Node:
     def ask(self, op, a=0, b=0, fd=None):
         """Return the status; raise Refused."""
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(120)
+            # Waits if others are in line; with a timeout it would be refused.
             sock.connect(self.ctl_path)
+            sock.settimeout(120)
             msg = struct.pack(">IHHQQQ", 0x584c4343, op, 0, a, b, 0)
             if fd is None:
                 sock.sendall(msg)
