@@ -31,5 +31,5 @@ def run(lab):
     lab.wait(lambda: "g1" not in lab.out("B", "xl list"), 20,
              "the copy on B to go", interval=0.3)
     _remus.no_rest(lab)
-    left = lab.out("B", "ps -eo args | grep '[x]l remus' || true")
-    assert left == "", left
+    lab.wait(lambda: lab.out("B", "ps -eo args | grep '[x]l remus' || true")
+             == "", 20, "the receiver on B to end", interval=0.3)
