@@ -59,13 +59,13 @@ def fio(uri, rw, block, depth, seconds):
 
 
 def cpu(pids):
-    """Seconds of CPU that these processes have used."""
-    used = 0
+    """Seconds of CPU that each of these processes has used."""
+    used = []
     for pid in pids:
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:
             words = file.read().rsplit(")", 1)[1].split()
-        used += int(words[11]) + int(words[12])
-    return used / TICKS
+        used.append((int(words[11]) + int(words[12])) / TICKS)
+    return used
 
 
 class Session:
@@ -308,8 +308,8 @@ def table(title, servers, rows):
 
 
 def measure(folder, seconds, rounds):
-    """{(case, server): [(requests a second, CPU of the servers in µs a
-    request)]}, and the servers."""
+    """{(case, server): [(requests a second, CPU of each of its processes in
+    µs a request)]}, and the servers."""
     kinds = [Plain, Unprotected, Mirrored]
     if shutil.which(QEMU) and shutil.which("qemu-img"):
         kinds.append(Replication)
@@ -328,9 +328,9 @@ def measure(folder, seconds, rounds):
                     before = cpu(server.pids())
                     rate, done = fio(server.uri, *case[1:], 0 if
                                      "once" in case[0] else seconds)
-                    used = cpu(server.pids()) - before
-                    got.setdefault((case, server), []).append(
-                        (rate, used * 1e6 / max(1, done)))
+                    used = [(b - a) * 1e6 / max(1, done) for a, b in
+                            zip(before, cpu(server.pids()))]
+                    got.setdefault((case, server), []).append((rate, *used))
     finally:
         for server in servers:
             server.stop()
@@ -361,9 +361,9 @@ def main():
           [[case[0]] + [f"{mid[case, s][0]:.0f}" + ("" if s is servers[0] else
                         f" ({mid[case, s][0] / mid[case, servers[0]][0]:.0%})")
                         for s in servers] for case in CASES])
-    table("CPU of the servers, µs a request", servers,
-          [[case[0]] + [f"{mid[case, s][1]:.0f}" for s in servers]
-           for case in CASES])
+    table("CPU of the servers (primary + secondary), µs a request", servers,
+          [[case[0]] + [" + ".join(f"{one:.0f}" for one in mid[case, s][1:])
+                        for s in servers] for case in CASES])
     first, *later = both
     later = middle(later)
     print(f"Commit of a 64 MiB epoch until it is durable: {later[0]:.0f} ms; "
