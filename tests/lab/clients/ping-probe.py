@@ -43,7 +43,7 @@ def main():
                          socket.IPPROTO_ICMP)
     sock.setblocking(False)
     ident, gaps = os.getpid() & 0xffff, Gaps(run)
-    sent, latencies, sent_at, doubles = 0, [], {}, 0
+    sent, latencies, sent_at, doubles, unsent = 0, [], {}, 0, 0
     selector = selectors.DefaultSelector()
     selector.register(sock, selectors.EVENT_READ)
     due = drain = 0.0
@@ -58,7 +58,7 @@ def main():
             try:
                 sock.sendto(request(ident, sent), (args.host, 0))
             except OSError:
-                pass
+                unsent += 1
             sent, due = sent + 1, max(due + args.interval, now - 1)
         if not selector.select(max(0, min(0.05, due - run.now()))):
             continue
@@ -74,7 +74,9 @@ def main():
         run.progress(sent=sent, answered=len(latencies), **gaps.report())
     gaps.event()
     run.finish(latencies and not doubles, sent=sent,
-               answered=len(latencies), doubles=doubles,
+               answered=len(latencies), doubles=doubles, unsent=unsent,
+               missing=[[number, round(at, 3)] for number, at in
+                        list(sent_at.items())[:20]],
                latency_ms=percentiles(latencies), **gaps.report())
 
 

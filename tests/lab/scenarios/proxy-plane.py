@@ -78,7 +78,10 @@ def pings_of(lab, guest, count):
 
 
 def through(lab, guest, vif):
-    """Both ways: ping and HTTP, held, in epochs, and in large frames."""
+    """Both ways: ping and HTTP, held, in epochs, and in large frames. On a
+    clsact of somebody else's, which stays: Linux 6.1 stops a device's queues
+    for a moment when its clsact comes or goes, and loses what it sends."""
+    lab.out("A", f"tc qdisc add dev {vif} clsact")
     drive = Drive(lab, vif)
     pings = pings_of(lab, guest, 15)
     # The guest's answers are held, and not lost.
@@ -119,9 +122,14 @@ def through(lab, guest, vif):
     # The end under traffic.
     pings = pings_of(lab, guest, 50)
     drive.quit()
-    nothing_left(lab, vif)
     report = pings.report(60)
     assert report["answered"] == 50 and not report["doubles"], report
+    assert "clsact" in lab.out("A", f"tc qdisc show dev {vif}")
+    for way in "ingress", "egress":
+        left = lab.out("A", f"tc filter show dev {vif} {way}")
+        assert left == "", left
+    lab.out("A", f"tc qdisc del dev {vif} clsact")
+    nothing_left(lab, vif)
 
 
 def killed(lab, guest, vif):

@@ -64,6 +64,11 @@ struct plane {
  * Refuses a vif that has filters which could let packets pass ours, and what
  * an earlier process left (plane_clear() removes that). On failure nothing
  * is left behind.
+ *
+ * A vif without a clsact gets one. Linux (6.1: qdisc_graft()) stops a device's
+ * queues for that moment, here and when plane_teardown() or plane_clear() takes
+ * it away: a packet that is sent to the guest just then may be lost, as on any
+ * network. On a clsact that was there nothing is.
  */
 int plane_setup(struct plane *p, struct tc *tc, const char *vif,
                 struct xlc_error *err);
