@@ -420,7 +420,7 @@ def one_checkpoint(call, step):
                 pair.svm.write(pair.b_client)
             pair.b_client.flush()
             unflushed = False
-            histories = [bytes(pair.svm.data), pair.at]
+            histories = [bytes(pair.svm.data)]
         except (OSError, rig.nbd.Error):
             histories.append(bytes(pair.pvm.data))
             died(pair.b)
