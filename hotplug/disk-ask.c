@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * disk-ask.c - What disk-serve can't find out in a shell
+ * disk-ask.c - What disk-serve can't find out, or change, in a shell
  *
- * disk-ask SOCKET asks a disk's plugin and prints "role=ROLE connections=N
- * generation=N" as one line. disk-ask --alone DEVICE succeeds if nothing else
- * has claimed the block device: a mount, a guest's backend, a volume manager.
+ * disk-ask SOCKET
+ *     asks a disk's plugin, and prints "role=ROLE connections=N generation=N"
+ *     as one line.
+ * disk-ask --alone DEVICE
+ *     succeeds if nothing else has claimed the block device: a mount, a
+ *     guest's backend, a volume manager.
+ * disk-ask --claim alone|paired|handed SOCKET|IDENTITY
+ *     notes whether another host may have, or has, taken over from a
+ *     primary's image: by its plugin, or, if nothing serves it, in its file.
+ * disk-ask --start IDENTITY HOST
+ *     may a guest start from the image, if HOST's answer is what comes on
+ *     standard input? 0 yes, 1 no, 3 ask again; a sentence unless it is yes.
  */
 #include <config.h>
 
@@ -13,10 +22,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "claim.h"
 #include "cleanup.h"
 #include "diskctl.h"
+
+#define AGAIN 3
 
 static const char *const roles[] = {
     [DISKCTL_PLAIN] = "plain",
@@ -24,7 +37,19 @@ static const char *const roles[] = {
     [DISKCTL_SECONDARY] = "secondary",
 };
 
+static const char *const claims[] = {
+    [IDENTITY_ALONE] = "alone",
+    [IDENTITY_HAS_PEER] = "paired",
+    [IDENTITY_GIVEN] = "handed",
+};
+
 /* Return: exit status */
+static int said(const struct xlc_error *err)
+{
+    fprintf(stderr, "%s\n", err->msg);
+    return err->status == -EBUSY ? AGAIN : 1;
+}
+
 static int alone(const char *path)
 {
     CLEANUP_FD int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
@@ -38,17 +63,21 @@ static int alone(const char *path)
     return 1;
 }
 
+static int call(const char *path, const struct diskctl_ask *ask,
+                struct diskctl_status *st, struct xlc_error *err)
+{
+    CLEANUP_FD int sock = diskctl_connect(path, err);
+
+    return sock < 0 ? sock : diskctl_call(sock, ask, -1, st, err);
+}
+
 static int ask_plugin(const char *path)
 {
     struct diskctl_ask ask = { .op = DISKCTL_STATUS };
     struct xlc_error err = XLC_ERROR_INIT;
     struct diskctl_status st;
-    CLEANUP_FD int sock = -1;
-    int rc;
 
-    sock = diskctl_connect(path, &err);
-    rc = sock < 0 ? sock : diskctl_call(sock, &ask, -1, &st, &err);
-    if (rc) {
+    if (call(path, &ask, &st, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
@@ -61,10 +90,90 @@ static int ask_plugin(const char *path)
     return fflush(stdout) ? 1 : 0;
 }
 
+/* ---- Claims -------------------------------------------------------------- */
+
+static int note(const char *path, enum identity_claim which,
+                struct xlc_error *err)
+{
+    struct identity id;
+    int rc = identity_load(&diskio_real, path, &id, err);
+
+    if (rc == -ENOENT)
+        return xlc_error_set(err, rc, "%s is missing: nothing is known of the "
+                             "image", path);
+    if (rc) return rc;
+    /* It has become a copy: nobody claims those. */
+    if (id.role != IDENTITY_PRIMARY) return 0;
+    identity_set_claim(&id, which);
+    return identity_save(&diskio_real, path, &id, false, err);
+}
+
+static int claim(const char *word, const char *path)
+{
+    struct diskctl_ask ask = { .op = DISKCTL_CLAIM };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct stat st;
+    int rc;
+
+    while (ask.a < sizeof(claims) / sizeof(claims[0]) &&
+           strcmp(claims[ask.a], word))
+        ask.a++;
+    if (ask.a == sizeof(claims) / sizeof(claims[0])) {
+        fprintf(stderr, "'%s' is none of alone, paired, handed\n", word);
+        return 2;
+    }
+    if (!stat(path, &st) && S_ISSOCK(st.st_mode))
+        rc = call(path, &ask, NULL, &err);
+    else
+        rc = note(path, (enum identity_claim)ask.a, &err);
+    return rc ? said(&err) : 0;
+}
+
+/* Return: octets; more than the longest answer is no answer. */
+static size_t read_answer(char *to, size_t size)
+{
+    size_t len = 0;
+    ssize_t r;
+
+    do {
+        r = read(STDIN_FILENO, to + len, size - len);
+        if (r > 0) len += (size_t)r;
+    } while (len < size && (r > 0 || (r < 0 && errno == EINTR)));
+    return len;
+}
+
+static int start(const char *path, const char *host)
+{
+    struct xlc_error err = XLC_ERROR_INIT;
+    char text[CLAIM_ANSWER_MAX + 1];
+    struct claim_answer theirs;
+    struct identity mine;
+    size_t len;
+    int rc = identity_load(&diskio_real, path, &mine, &err);
+
+    if (!rc) rc = identity_may_boot(&mine, true, &err);
+    if (rc == -ENOENT) rc = xlc_error_set(&err, rc, "%s is missing", path);
+    if (rc) return said(&err);
+    if (identity_claim(&mine) == IDENTITY_ALONE) return 0;
+    len = read_answer(text, sizeof(text));
+    rc = claim_parse(&theirs, text, len, &err);
+    if (rc)
+        xlc_error_wrap(&err, "%s may not be the newest: %s can't be asked",
+                       mine.image, host);
+    else rc = claim_judge(&mine, &theirs, host, &err);
+    return rc ? said(&err) : 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && !strcmp(argv[1], "--alone")) return alone(argv[2]);
+    if (argc == 4 && !strcmp(argv[1], "--claim"))
+        return claim(argv[2], argv[3]);
+    if (argc == 4 && !strcmp(argv[1], "--start"))
+        return start(argv[2], argv[3]);
     if (argc == 2) return ask_plugin(argv[1]);
-    fprintf(stderr, "usage: disk-ask SOCKET\n       disk-ask --alone DEVICE\n");
+    fprintf(stderr, "usage: disk-ask SOCKET\n       disk-ask --alone DEVICE\n"
+            "       disk-ask --claim alone|paired|handed SOCKET|IDENTITY\n"
+            "       disk-ask --start IDENTITY HOST\n");
     return 2;
 }

@@ -9,8 +9,8 @@ import socket
 import subprocess
 
 import rig
-from rig import (ACCEPT, FOLLOW, MARK, PROTECT, WAIT, WAIT_DURABLE,
-                 WAIT_SYNCED)
+from rig import (ACCEPT, ALONE, CLAIM, FOLLOW, MARK, PAIRED, PROTECT, STOP,
+                 WAIT, WAIT_DURABLE, WAIT_SYNCED)
 
 SIZE = 4 << 20
 SOURCE = os.environ.get("abs_top_srcdir") or "."
@@ -136,7 +136,14 @@ def pair(a, b, epoch=1):
         ask(b, FOLLOW, fd=theirs.fileno())
         ask(a, PROTECT, epoch, fd=ours.fileno())
     ask(a, WAIT_SYNCED, b=60000)
+    ask(a, CLAIM, PAIRED)
     ask(a, MARK, epoch)
     ask(b, WAIT, epoch, 60000)
     ask(b, ACCEPT, epoch)
     ask(a, WAIT_DURABLE, epoch, 60000)
+
+
+def part(a):
+    """The session ended in order: the other one's copy will never run."""
+    ask(a, STOP)
+    ask(a, CLAIM, ALONE)

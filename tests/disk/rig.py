@@ -31,14 +31,15 @@ PLUGIN = os.environ.get("XLCOLO_PLUGIN") or os.path.join(
     TOP, "nbdkit-xlcolo-plugin.so")
 (STATUS, PROTECT, MARK, WAIT, WAIT_DURABLE, WAIT_SYNCED, STOP, RATE, FOLLOW,
  ACCEPT, DISCARD, TAKEOVER, SVM_OPEN, CHECKPOINT, SVM_CLOSE,
- UNTAKE) = range(1, 17)
+ UNTAKE, CLAIM) = range(1, 18)
 SOLO, SYNCING, SYNCED, PROTECTED = range(4)
 IDLE, GREETING, FILLING, FOLLOWING = range(4)
+ALONE, PAIRED, HANDED = range(3)
 NO_SVM, SVM_SHUT, SVM_RUNS, SVM_MERGING = range(4)
 NUMBERS = ("role state mode generation size epoch held durable accepted "
            "lacking unsafe intents queued queue_limit copied waits wait_us losses "
            "kept kept_limit journal connections failed forgotten compared svm overlay "
-           "overlay_limit").split()
+           "overlay_limit claim").split()
 ANSWER = struct.Struct(f">IIII{len(NUMBERS)}Q")
 
 count = failed = 0
@@ -127,6 +128,9 @@ class Node:
                 *(f"{k}={v}" for k, v in params.items())]
 
     def start(self, **params):
+        """As one whose peer was asked, unless newest= says otherwise."""
+        if self.params.get("role") == "primary":
+            params.setdefault("newest", 1)
         self.params.update(params)
         for path in self.sock, self.ctl_path:
             if os.path.exists(path):
@@ -286,6 +290,7 @@ class Pair:
         """All the way to the first epoch that counts."""
         self.join(relay)
         self.prim.ask(WAIT_SYNCED, b=60000)
+        self.prim.ask(CLAIM, PAIRED)
         return self.checkpoint()
 
     def checkpoint(self, accept=True):

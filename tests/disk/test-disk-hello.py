@@ -218,6 +218,7 @@ def copies(node, epoch, fake):
         if no:
             return no[1]
         node.ask(rig.WAIT_SYNCED, b=30000)
+        node.ask(rig.CLAIM, rig.PAIRED)
         node.ask(rig.MARK, epoch)
         fake.join(30)
         node.ask(rig.STOP)

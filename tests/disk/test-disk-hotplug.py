@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 import rig
-from hosts import SIZE, Host, ask, client, pair
+from hosts import SIZE, Host, ask, client, pair, part
 from rig import STATUS, TAKEOVER, ok, same, skip
 
 OTHER = "00000000-1111-2222-3333-444444444444"
@@ -207,6 +207,7 @@ def changed(one, two):
     pair(a, b)
     key = os.path.basename(a)
     bitmap = f"{one.dir}/state/{key}/disk.bitmap"
+    part(a)
     two.serve("end", copy)
     one.serve("end", image)
     ok(os.path.exists(bitmap), "a disk that was mirrored has a bitmap")

@@ -263,6 +263,10 @@ def rate():
         h.pwrite(b"guest", 4 << 20)
         ok(time.monotonic() - began < 1, "the guest writes meanwhile")
         no = rig.refused(pair.a.ask, rig.MARK, pair.epoch)
+        ok(no and "may take over" in no[1],
+           "A7: no epoch before the image says that it has a peer")
+        pair.a.ask(rig.CLAIM, rig.PAIRED)
+        no = rig.refused(pair.a.ask, rig.MARK, pair.epoch)
         ok(no and "first copy goes on" in no[1],
            "no epoch before the end of the sync")
         st = pair.a.status()

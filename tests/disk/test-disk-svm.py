@@ -42,6 +42,7 @@ class Colo(Pair):
             self.pvm.write(self.a_client)
         self.join()
         self.prim.ask(rig.WAIT_SYNCED, b=60000)
+        self.prim.ask(rig.CLAIM, rig.PAIRED)
         epoch = self.mark()
         self.sec.ask(rig.SVM_OPEN)
         self.sec.ask(rig.CHECKPOINT, epoch, 60000)

@@ -4,7 +4,8 @@
  *
  * The first octet says which file the rest is: 0 an identity, 1 a journal, 2
  * an overlay, 3 a bitmap; 128 more: with right checksums, so that what they
- * guard is reached. Gaps between a file's parts are left out.
+ * guard is reached. Gaps between a file's parts are left out. 4: what another
+ * host says of its identity.
  *
  * What is believed lies within the disk; what is refused comes with a
  * sentence; an overlay reads back; a bitmap that is not understood says that
@@ -18,6 +19,7 @@
 
 #include <xxhash.h>
 
+#include "claim.h"
 #include "cursor.h"
 #include "fake-disk.h"
 #include "front.h"
@@ -70,6 +72,23 @@ static void identity(uint8_t *b, size_t len, bool fix)
         return;
     }
     MUST(identity_encode(&id, again) == len && !memcmp(again, b, len));
+}
+
+/* Whatever it says, a guest does not start from what it calls newer. */
+static void answer(const uint8_t *b, size_t len)
+{
+    struct xlc_error err = XLC_ERROR_INIT, why = XLC_ERROR_INIT;
+    struct identity mine = { .generation = 3, .role = IDENTITY_PRIMARY,
+                             .image = "/x" };
+    struct claim_answer a;
+    int rc = claim_parse(&a, (const char *)b, len, &err);
+
+    MUST(!rc || (rc == -EPROTO && err.msg[0]));
+    if (rc) return;
+    memcpy(mine.uuid, a.id.uuid, sizeof(mine.uuid));
+    rc = claim_judge(&mine, &a, "b", &why);
+    MUST(!rc == !why.msg[0]);
+    if (!a.known || a.id.generation > 3) MUST(rc);
 }
 
 /* Every group fits what is before it; what they say stays as it is. */
@@ -195,15 +214,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool fix;
 
     if (!size || size > AT_MOST) return 0;
-    what = data[0] % 4;
+    what = (data[0] & 127) == 4 ? 4 : data[0] % 4;
     fix = data[0] & 128;
     data++;
     size--;
-    if (!what) {
+    if (!what || what == 4) {
         b = malloc(size ? size : 1);
         MUST(b);
         if (size) memcpy(b, data, size);
-        identity(b, size, fix);
+        if (what) answer(b, size);
+        else identity(b, size, fix);
         free(b);
         return 0;
     }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #include "cursor.h"
 
 #define FIXED 128u
@@ -42,7 +44,7 @@ static void identity(uint32_t role, uint32_t flags, uint64_t generation,
 
     begin(FIXED | 0);
     wcur_bytes(&c, "XLCDID1\n", 8);
-    wcur_u32(&c, 1);
+    wcur_u32(&c, 2);
     wcur_u32(&c, role);
     wcur_u32(&c, flags);
     wcur_u32(&c, (uint32_t)strlen(image));
@@ -134,10 +136,58 @@ static void identities(void)
     save("bad-identity-generation");
     identity(1, 1, 3, "srv");
     save("bad-identity-path");
-    identity(1, 9, 3, "/srv/web.img");
+    identity(1, 5, 3, "/srv/web.img");
+    save("good-identity-paired");
+    identity(1, 11, 3, "/srv/web.img");
+    save("good-identity-handed");
+    identity(2, 5, 3, "/srv/web.img");
+    save("bad-identity-paired");
+    identity(1, 13, 3, "/srv/web.img");
+    save("bad-identity-claims");
+    identity(1, 17, 3, "/srv/web.img");
     save("bad-identity-flags");
     begin(0);
     save("bad-identity-empty");
+}
+
+/* What the other host says of its image. */
+static void answer(const char *text, const char *name)
+{
+    begin(4);
+    wcur_bytes(&c, text, strlen(text));
+    save(name);
+}
+
+/* With a checksum that is right: nobody mends this one. */
+static void whole_answer(void)
+{
+    static const char digits[] = "0123456789abcdef";
+    static const char head[] = "xl-colo-disk 1 served ";
+    uint8_t id[256];
+    size_t len;
+
+    identity(1, 5, 3, "/srv/web.img");
+    len = (size_t)(c.p - buf) - 1;
+    if (c.bad || len > sizeof(id)) exit(1);
+    memcpy(id, buf + 1, len);
+    c = (struct wcur){ id + len - 8, 8, false };
+    wcur_u64(&c, XXH3_64bits(id, len - 8));
+    begin(4);
+    wcur_bytes(&c, head, strlen(head));
+    for (size_t i = 0; i < len; i++) {
+        wcur_u8(&c, (uint8_t)digits[id[i] >> 4]);
+        wcur_u8(&c, (uint8_t)digits[id[i] & 15]);
+    }
+    save("good-answer");
+}
+
+static void answers(void)
+{
+    answer("xl-colo-disk 1 idle none\n", "good-answer-none");
+    whole_answer();
+    answer("xl-colo-disk 1 idle 584c4344\n", "bad-answer-cut");
+    answer("xl-colo-disk 1 idle 58Zc4344\n", "bad-answer-hex");
+    answer("xl-colo-disk 2 idle none\n", "bad-answer-version");
 }
 
 static void logs(void)
@@ -184,6 +234,7 @@ int main(int argc, char **argv)
 {
     if (argc != 2) return 2;
     folder = argv[1];
+    answers();
     identities();
     logs();
     bitmap(1, 9 << 20);

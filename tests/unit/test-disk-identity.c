@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
+#include "cursor.h"
 #include "fake-disk.h"
 #include "identity.h"
 #include "tap.h"
@@ -60,6 +63,49 @@ static void test_format(void)
     ok(!bad, "each octet changed");
     merging.generation = 0;
     ok(!identity_encode(&merging, b), "no sense, no file");
+}
+
+/* RULES A7: whether another host may have taken over. */
+static void test_claim(void)
+{
+    uint8_t b[IDENTITY_FILE_MAX];
+    struct identity id = good, back;
+    struct xlc_error err = XLC_ERROR_INIT;
+
+    for (unsigned int c = IDENTITY_ALONE; c <= IDENTITY_GIVEN; c++) {
+        size_t len;
+
+        identity_set_claim(&id, (enum identity_claim)c);
+        len = identity_encode(&id, b);
+        ok(len && !identity_decode(&back, b, len, &err) &&
+           identity_claim(&back) == c && back.flags & IDENTITY_CONSISTENT,
+           "claim %u is kept", c);
+    }
+    id.flags |= IDENTITY_PAIRED;
+    ok(!identity_encode(&id, b), "one claim, not two");
+    identity_set_claim(&id, IDENTITY_HAS_PEER);
+    id.role = IDENTITY_SECONDARY;
+    ok(!identity_encode(&id, b), "nobody claims a copy");
+}
+
+/* Another version's file may say something else with the same octets. */
+static void test_version(void)
+{
+    for (uint32_t version = 0; version < 5; version++) {
+        uint8_t b[IDENTITY_FILE_MAX];
+        size_t len = identity_encode(&good, b);
+        struct wcur c = { b + 8, 4, false };
+        struct xlc_error err = XLC_ERROR_INIT;
+        struct identity id;
+        int rc;
+
+        wcur_u32(&c, version);
+        c = (struct wcur){ b + len - 8, 8, false };
+        wcur_u64(&c, XXH3_64bits(b, len - 8));
+        rc = identity_decode(&id, b, len, &err);
+        ok(version == 2 ? !rc : rc == -EINVAL && strstr(err.msg, "version"),
+           "version %u: %s", version, rc ? err.msg : "read");
+    }
 }
 
 static int save(const struct diskio *io, struct identity id, bool force,
@@ -132,27 +178,21 @@ static void test_use(void)
     struct identity id = good, peer = good;
     struct xlc_error err = XLC_ERROR_INIT;
 
-    ok(!identity_may_boot(&good, NULL, &err), "a primary's image boots");
-    peer.role = IDENTITY_SECONDARY;
-    ok(!identity_may_boot(&good, &peer, &err), "beside its copy too");
-    peer.epoch++;
-    refused(identity_may_boot(&good, &peer, &err), -ESTALE, &err);
-    peer.epoch = 1;
-    peer.generation++;
+    peer.uuid[3]++;
+    ok(!identity_may_boot(&good, false, &err), "a primary's image boots");
+    identity_set_claim(&id, IDENTITY_HAS_PEER);
+    refused(identity_may_boot(&id, false, &err), -ESTALE, &err);
     err = (struct xlc_error)XLC_ERROR_INIT;
-    refused(identity_may_boot(&good, &peer, &err), -ESTALE, &err);
-    peer.flags = 0;
-    err = (struct xlc_error)XLC_ERROR_INIT;
-    ok(!identity_may_boot(&good, &peer, &err), "half a sync is not newer");
+    ok(!identity_may_boot(&id, true, &err), "once the peer was asked");
+    identity_set_claim(&id, IDENTITY_GIVEN);
+    refused(identity_may_boot(&id, true, &err), -ESTALE, &err);
     id.flags = 0;
-    refused(identity_may_boot(&id, NULL, &err), -ESTALE, &err);
+    err = (struct xlc_error)XLC_ERROR_INIT;
+    refused(identity_may_boot(&id, true, &err), -ESTALE, &err);
     id = good;
     id.role = IDENTITY_SECONDARY;
     err = (struct xlc_error)XLC_ERROR_INIT;
-    refused(identity_may_boot(&id, NULL, &err), -ESTALE, &err);
-    peer.uuid[3]++;
-    err = (struct xlc_error)XLC_ERROR_INIT;
-    refused(identity_may_boot(&good, &peer, &err), -EPERM, &err);
+    refused(identity_may_boot(&id, true, &err), -ESTALE, &err);
     err = (struct xlc_error)XLC_ERROR_INIT;
     refused(identity_belongs(&good, good.uuid, "/srv/db.img", 1 << 20, &err),
             -EPERM, &err);
@@ -169,6 +209,8 @@ static void test_use(void)
 int main(void)
 {
     test_format();
+    test_claim();
+    test_version();
     test_save();
     test_crash();
     test_use();

@@ -9,9 +9,11 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -470,6 +472,91 @@ static void test_lost(void)
        "a disk that lost its mirror ends protection: %s", prim->why.msg);
 }
 
+/* What disk-serve was told since the last time. */
+static const char *served(void)
+{
+    static char text[1024];
+    char path[128];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/serve.log", plugin[0].folder);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    if (fd >= 0) close(fd);
+    unlink(path);
+    return text;
+}
+
+static void ended_as(enum prim_state state, enum xlc_outcome outcome,
+                     bool unheard, uint64_t cut, const char *word)
+{
+    char want[128] = "";
+
+    anew();
+    prim->m.state = state;
+    prim->m.outcome = outcome;
+    prim->m.cut = cut;
+    prim->unheard = unheard;
+    primary_disks_claim(prim);
+    if (word)
+        snprintf(want, sizeof(want), "%s /img/a\n%s /img/b\n", word, word);
+    ok(!strcmp(served(), want), "RULES A7: %s, %s, %s: %s",
+       prim_state_name(state), xlc_outcome_name(outcome),
+       unheard ? "silence" : "heard", word ? word : "to be asked");
+}
+
+/* What the images say of the other host, by how a protection ended. */
+static void test_claim(void)
+{
+    static libxl_device_disk disks[3] = {
+        { .vdev = (char *)"xvda", .pdev_path = (char *)"/img/a",
+          .readwrite = 1 },
+        { .vdev = (char *)"xvdc", .pdev_path = (char *)"/img/c" },
+        { .vdev = (char *)"xvdb", .pdev_path = (char *)"/img/b",
+          .readwrite = 1 },
+    };
+    static struct xlc_options o = { .host = "hostb", .ssh = "ssh -4" };
+    static const char script[] = "#!/bin/sh\necho \"$@\" >>\"$0.log\"\n";
+    struct xlc_error e = XLC_ERROR_INIT;
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/serve", plugin[0].folder);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    if (fd < 0 || write(fd, script, sizeof(script) - 1) < 0 || close(fd))
+        abort();
+    setenv("XL_COLO_DISK_SERVE", path, 1);
+    prim->o = &o;
+    prim->cfg.disks = disks;
+    prim->cfg.num_disks = 3;
+    snprintf(prim->disks.list.at[0].path, 16, "/there/a");
+    snprintf(prim->disks.list.at[1].path, 16, "/there/b");
+    prim->disks_paired = false;
+    ended_as(PRIM_SOLO, XLC_STOPPED, false, 5, NULL);
+    ok(!primary_disks_sync(prim, &e) &&
+       !strcmp(served(), "pair /img/a hostb ssh -4 /there/a\n"
+                         "pair /img/b hostb ssh -4 /there/b\n"),
+       "RULES A7: before the first epoch the images know whom to ask: %s",
+       e.msg);
+    ended_as(PRIM_SOLO, XLC_STOPPED, false, 5, "alone");
+    ended_as(PRIM_GONE, XLC_REBOOT, false, 5, "alone");
+    ended_as(PRIM_SOLO, XLC_PEER_LOST, true, 5, "solo");
+    ended_as(PRIM_SOLO, XLC_PEER_LOST, true, 0, "alone");
+    ended_as(PRIM_GONE, XLC_UNCONFIRMED, true, 5, NULL);
+    ended_as(PRIM_YIELDED, XLC_MOVED, false, 5, "handed");
+    ended_as(PRIM_YIELDED, XLC_UNCONFIRMED, true, 5, NULL);
+    ended_as(PRIM_STUCK, XLC_STUCK, true, 5, NULL);
+    unlink(path);
+    setenv("XL_COLO_DISK_SERVE", "/bin/false", 1);
+    ok(primary_disks_sync(prim, &e) && strstr(e.msg, "disk xvda"),
+       "no epoch if that can't be kept: %s", e.msg);
+    setenv("XL_COLO_DISK_SERVE", "/bin/true", 1);
+    prim->cfg = (libxl_domain_config){ .num_disks = 0 };
+    prim->unheard = prim->disks_paired = false;
+}
+
 static void wake(void *opaque)
 {
     (void)opaque;
@@ -499,6 +586,7 @@ int main(void)
     test_take();
     test_take_last();
     test_sync();
+    test_claim();
     test_mark();
     test_last();
     test_lost();

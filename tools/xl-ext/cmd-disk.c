@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-disk.c - xl remus-disk status|verify|end|force */
+/* cmd-disk.c - xl remus-disk status|verify|end|force, and what hosts ask */
 #include <config.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk.h"
 #include "diskserve.h"
@@ -155,6 +156,17 @@ static int end(const struct asked *a, char **what, int n)
     return serve("end", what[0]);
 }
 
+/* What the other host runs before it starts a guest from its own image. */
+static int history(const struct asked *a, char **what, int n)
+{
+    (void)a;
+    (void)n;
+    execl(diskserve_program(), diskserve_program(), "history", what[0],
+          (char *)NULL);
+    xl_say(CMD, "%s: %s", diskserve_program(), strerror(errno));
+    return 1;
+}
+
 static int force(const struct asked *a, char **what, int n)
 {
     int status = serve("force", what[0]);
@@ -176,9 +188,9 @@ static const struct {
     int min, max;
     int (*run)(const struct asked *a, char **what, int n);
 } actions[] = {
-    { "end", 1, 1, end },       { "force", 1, 1, force },
-    { "status", 0, 1, show },   { "sums", 1, 1, sums },
-    { "verify", 2, 2, verify },
+    { "end", 1, 1, end },         { "force", 1, 1, force },
+    { "history", 1, 1, history }, { "status", 0, 1, show },
+    { "sums", 1, 1, sums },       { "verify", 2, 2, verify },
 };
 
 int main_disk(const struct xl_globals *g, int argc, char **argv)

@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "disk.h"
+#include "identity.h"
 #include "json.h"
 #include "status.h"
 
@@ -54,6 +55,7 @@ static bool look(struct disk *d, const char *dir)
     if (!d->path[0]) return false;
     read_line(dir, "uuid", d->uuid, sizeof(d->uuid));
     read_line(dir, "device", d->device, sizeof(d->device));
+    read_line(dir, "peer", d->peer, sizeof(d->peer));
     if (asprintf(&control, "%s/control", dir) < 0) {
         control = NULL;
         xlc_error_set(&d->err, -ENOMEM, "no memory");
@@ -140,6 +142,18 @@ const char *disk_state(const struct diskctl_status *st)
                                          : primary[st->state];
 }
 
+/* Of another host, on a primary's image. */
+static const char *claim(const struct diskctl_status *st)
+{
+    static const char *const claims[] = {
+        [IDENTITY_ALONE] = "alone",
+        [IDENTITY_HAS_PEER] = "paired",
+        [IDENTITY_GIVEN] = "given",
+    };
+
+    return st->claim <= IDENTITY_GIVEN ? claims[st->claim] : "unknown";
+}
+
 /* ---- Table --------------------------------------------------------------- */
 
 static const char *bytes(char cell[32], uint64_t v)
@@ -166,6 +180,10 @@ void disk_show_table(FILE *out, const struct disk_list *d)
                 bytes(lacking, one->st.lacking),
                 bytes(queued, one->st.queued),
                 *one->device ? one->device : "-");
+        if (one->st.claim)
+            fprintf(out, "  %s %s\n", one->st.claim == IDENTITY_GIVEN
+                    ? "given to" : "paired with",
+                    *one->peer ? one->peer : "a host that is not known");
         if (one->st.why[0])
             fprintf(out, "  peer lost: %s\n", one->st.why);
         if (one->st.failed)
@@ -221,6 +239,8 @@ static char *one_json(const struct disk *d)
     }
     json_str(&j, "role", disk_role(&d->st));
     json_str(&j, "state", disk_state(&d->st));
+    json_str(&j, "claim", claim(&d->st));
+    json_str(&j, "peer", d->peer);
     json_str(&j, "peer_lost", d->st.why);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         uint64_t v;

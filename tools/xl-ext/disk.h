@@ -22,6 +22,7 @@
  * @path: of the image
  * @uuid: of its history
  * @device: that it is attached as; "" if it is not
+ * @peer: the host that it is or was mirrored to, as far as it matters
  * @st: what its plugin says
  * @err: why it does not; @st is nothing then
  */
@@ -29,6 +30,7 @@ struct disk {
     char path[DISK_TEXT_MAX];
     char uuid[64];
     char device[64];
+    char peer[256];
     struct diskctl_status st;
     struct xlc_error err;
 };

@@ -26,6 +26,7 @@ one, two = socket.socketpair()
 ask(secondary, 9, fd=two)           # FOLLOW
 ask(primary, 2, 1, fd=one)          # PROTECT
 ask(primary, 6, 0, 60000)           # WAIT_SYNCED
+ask(primary, 17, 1)                 # CLAIM
 ask(primary, 3, 1)                  # MARK
 ask(secondary, 4, 1, 60000)         # WAIT
 ask(secondary, 10, 1)               # ACCEPT

@@ -17,7 +17,7 @@
 
 #define DISKCTL_MAGIC      0x584c4343u /* "XLCC" */
 #define DISKCTL_ASK_LEN    32u
-#define DISKCTL_NUMBERS    28u
+#define DISKCTL_NUMBERS    29u
 #define DISKCTL_ANSWER_LEN (16u + 8u * DISKCTL_NUMBERS)
 #define DISKCTL_TEXT_MAX   480u
 #define DISKCTL_PATIENCE_S 5
@@ -44,6 +44,9 @@
  *                      below it to be durable
  * @DISKCTL_SVM_CLOSE: secondary: no copy of the guest any more
  * @DISKCTL_UNTAKE: take a TAKEOVER back, after which nobody wrote
+ * @DISKCTL_CLAIM: primary: @a is enum identity_claim; durable with the answer.
+ *                 Without IDENTITY_HAS_PEER there is no MARK; the others only
+ *                 while nothing is mirrored
  */
 enum diskctl_op {
     DISKCTL_STATUS = 1,
@@ -62,6 +65,7 @@ enum diskctl_op {
     DISKCTL_CHECKPOINT = 14,
     DISKCTL_SVM_CLOSE = 15,
     DISKCTL_UNTAKE = 16,
+    DISKCTL_CLAIM = 17,
 };
 
 struct diskctl_ask {
@@ -103,6 +107,7 @@ enum diskctl_svm {
  * @compared: octets that the last sync found to be there already
  * @svm: enum diskctl_svm
  * @overlay: @overlay_limit: octets of what the copy wrote
+ * @claim: enum identity_claim
  * @why: why the peer was lost
  */
 struct diskctl_status {
@@ -134,6 +139,7 @@ struct diskctl_status {
     uint64_t svm;
     uint64_t overlay;
     uint64_t overlay_limit;
+    uint64_t claim;
     char why[DISKCTL_TEXT_MAX];
 };
 

@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,30 @@ static int protect(struct disknode *n, uint64_t epoch, int fd,
                          err);
 }
 
+/* RULES A7: durable before an epoch can count elsewhere, so before the first
+ * mark; and taken back only when none can come. */
+static int claim(struct disknode *n, uint64_t which, struct xlc_error *err)
+{
+    struct identity id = n->id;
+    struct mirror_status ms = { .state = MIRROR_SOLO };
+    int rc;
+
+    if (!n->primary || !n->o.dir) return no_primary(err);
+    if (which > IDENTITY_GIVEN)
+        return xlc_error_set(err, -EINVAL, "%" PRIu64 " is no claim", which);
+    if (n->mirror) mirror_status(n->mirror, &ms);
+    if (which != IDENTITY_HAS_PEER && ms.state != MIRROR_SOLO)
+        return xlc_error_set(err, -EBUSY, "%s is mirrored at this moment: "
+                             "end the protection first", n->o.image);
+    identity_set_claim(&id, (enum identity_claim)which);
+    if (id.flags == n->id.flags) return 0;
+    rc = identity_save(n->io, n->id_path, &id, false, err);
+    if (rc) return rc;
+    LOCK_SCOPE(&n->state_lock);
+    n->id = id;
+    return 0;
+}
+
 static int wait_for(struct disknode *n, const struct diskctl_ask *ask,
                     struct xlc_error *err)
 {
@@ -76,12 +101,26 @@ static int wait_for(struct disknode *n, const struct diskctl_ask *ask,
                        ask->a, ask->b, err);
 }
 
+static int mark(struct disknode *n, struct mirror *m, uint64_t epoch,
+                struct xlc_error *err)
+{
+    bool claimed;
+
+    pthread_mutex_lock(&n->state_lock);
+    claimed = identity_claim(&n->id) == IDENTITY_HAS_PEER;
+    pthread_mutex_unlock(&n->state_lock);
+    if (!claimed)
+        return xlc_error_set(err, -EAGAIN, "%s does not say yet that another "
+                             "host may take over", n->o.image);
+    return mirror_mark(m, epoch, err);
+}
+
 /* Without @session, and quick. */
-static int primary_ask(struct mirror *m, const struct diskctl_ask *ask,
-                       struct xlc_error *err)
+static int primary_ask(struct disknode *n, struct mirror *m,
+                       const struct diskctl_ask *ask, struct xlc_error *err)
 {
     if (!m) return no_primary(err);
-    if (ask->op == DISKCTL_MARK) return mirror_mark(m, ask->a, err);
+    if (ask->op == DISKCTL_MARK) return mark(n, m, ask->a, err);
     if (ask->op == DISKCTL_RATE) mirror_rate(m, ask->a);
     else mirror_detach(m, "the session ended it");
     return 0;
@@ -112,6 +151,8 @@ static int one_at_a_time(struct disknode *n, struct follow *f,
         return disknode_svm_close(n, err);
     case DISKCTL_UNTAKE:
         return disknode_untake(n, err);
+    case DISKCTL_CLAIM:
+        return claim(n, ask->a, err);
     default:
         return protect(n, ask->a, steal_fd(&own), err);
     }
@@ -135,7 +176,7 @@ int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
     case DISKCTL_MARK:
     case DISKCTL_RATE:
     case DISKCTL_STOP:
-        return primary_ask(m, ask, err);
+        return primary_ask(n, m, ask, err);
     case DISKCTL_FOLLOW:
         if (own < 0) return xlc_error_set(err, -EBADF, "no connection");
         return f ? follow_attach(f, steal_fd(&own), err) : no_secondary(err);
@@ -149,6 +190,7 @@ int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
     case DISKCTL_CHECKPOINT:
     case DISKCTL_SVM_CLOSE:
     case DISKCTL_UNTAKE:
+    case DISKCTL_CLAIM:
         break;
     }
     return one_at_a_time(n, f, ask, steal_fd(&own), err);
@@ -213,6 +255,7 @@ static void svm_numbers(struct disknode *n, struct follow *f,
 
     LOCK_SCOPE(&n->state_lock);
     if (!f) st->generation = n->id.generation;
+    if (!f) st->claim = identity_claim(&n->id);
     /* What a mirror that is gone, or another process, had reached. */
     if (!f && st->epoch < n->id.epoch) st->epoch = n->id.epoch;
     if (!f && n->merge_failed) st->failed = (uint64_t)-n->merge_failed;

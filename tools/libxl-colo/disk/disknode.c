@@ -52,19 +52,26 @@ static int primary_identity(struct disknode *n, struct xlc_error *err)
     if (!rc)
         rc = identity_belongs(&n->id, n->o.uuid, n->o.image, n->size, err);
     if (rc) return rc;
-    rc = identity_may_boot(&n->id, NULL, err);
+    rc = identity_may_boot(&n->id, n->o.newest, err);
     if (rc && n->o.force) xlc_error_clear(err);
     return rc && n->o.force ? 1 : rc;
 }
 
 /* A new history, so that whatever is newer elsewhere is not of it. */
+static int new_generation(struct disknode *n, struct xlc_error *err)
+{
+    identity_set_claim(&n->id, IDENTITY_ALONE);
+    n->id.generation++;
+    return identity_save(n->io, n->id_path, &n->id, false, err);
+}
+
+/* The same, of an image of which nothing else is known to be true. */
 static int as_it_is(struct disknode *n, struct xlc_error *err)
 {
     n->id.role = IDENTITY_PRIMARY;
     n->id.flags = IDENTITY_CONSISTENT;
     n->id.overlay_generation = n->id.overlay_epoch = 0;
-    n->id.generation++;
-    return identity_save(n->io, n->id_path, &n->id, false, err);
+    return new_generation(n, err);
 }
 
 /* Serve a copy that nobody told to take over: with what its journal, and an
@@ -75,9 +82,7 @@ static int force_copy(struct disknode *n, struct xlc_error *err)
     uint64_t generation = n->id.generation + 1;
     int rc;
 
-    if (n->id.role != IDENTITY_SECONDARY ||
-        !(n->id.flags & IDENTITY_CONSISTENT))
-        return 1;
+    if (!(n->id.flags & IDENTITY_CONSISTENT)) return 1;
     rc = disknode_open_secondary(n, err);
     if (rc) return rc;
     if (follow_store(n->follow))
@@ -140,8 +145,12 @@ static int open_primary(struct disknode *n, struct xlc_error *err)
     int rc = n->o.dir ? primary_identity(n, err) : 0;
 
     if (rc == 1) {
-        rc = force_copy(n, err);
-        if (!rc) return 0;
+        bool whole = n->id.role == IDENTITY_PRIMARY &&
+                     n->id.flags & IDENTITY_CONSISTENT;
+
+        /* What an overlay has of it is still to be merged. */
+        rc = whole ? new_generation(n, err) : force_copy(n, err);
+        if (!rc && !whole) return 0;
         if (rc == 1) rc = as_it_is(n, err);
     }
     if (!rc) rc = front_open_image(&n->front, n->io, n->fd, n->size, err);
@@ -204,7 +213,7 @@ int disknode_open(struct disknode **out, const struct disknode_opts *o,
     pthread_cond_init(&n->ticked, &a);
     pthread_condattr_destroy(&a);
     n->o = *o;
-    n->io = &diskio_real;
+    n->io = o->io ? o->io : &diskio_real;
     n->fd = -1;
     rc = paths(n, err);
     if (!rc) rc = image_size(n, err);

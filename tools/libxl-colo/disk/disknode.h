@@ -26,7 +26,9 @@
 #include "mirror.h"
 
 /**
- * struct disknode_opts - strings are the caller's, and outlive the node
+ * struct disknode_opts - strings, and @io, are the caller's, and outlive the
+ * node
+ * @io: how to reach files; NULL: diskio_real
  * @image: absolute path
  * @dir: the state folder; NULL: plain
  * @name: of the disk, the prefix of its files there
@@ -34,6 +36,7 @@
  * @secondary: which end
  * @force: primary: serve an image that is not known to be the newest.
  *         Secondary: overwrite one of which nothing is known
+ * @newest: the other host was asked: see identity_may_boot()
  * @connections: of NBD that may live at once
  * @tidy_ms: how often intents are cleared
  * @mirror: see mirror.h
@@ -41,12 +44,14 @@
  * @overlay: see overlay.h
  */
 struct disknode_opts {
+    const struct diskio *io;
     const char *image;
     const char *dir;
     const char *name;
     uint8_t uuid[16];
     bool secondary;
     bool force;
+    bool newest;
     unsigned int connections;
     uint32_t tidy_ms;
     struct mirror_opts mirror;

@@ -12,8 +12,16 @@
 #include "identity.h"
 
 #define IDENTITY_MAGIC   0x584c43444944310aull /* "XLCDID1\n" */
-#define IDENTITY_VERSION 1u
-#define FLAGS_KNOWN      (IDENTITY_CONSISTENT | IDENTITY_MERGING)
+#define IDENTITY_VERSION 2u
+#define FLAGS_CLAIM      (IDENTITY_PAIRED | IDENTITY_HANDED)
+#define FLAGS_KNOWN      (IDENTITY_CONSISTENT | IDENTITY_MERGING | FLAGS_CLAIM)
+
+static bool claim_makes_sense(const struct identity *id)
+{
+    uint32_t claim = id->flags & FLAGS_CLAIM;
+
+    return !claim || (claim != FLAGS_CLAIM && id->role == IDENTITY_PRIMARY);
+}
 
 /* What must hold of one in memory and of one on disk. */
 static bool makes_sense(const struct identity *id)
@@ -22,8 +30,8 @@ static bool makes_sense(const struct identity *id)
 
     return id->generation && id->size && id->size <= INT64_MAX &&
            (id->role == IDENTITY_PRIMARY || id->role == IDENTITY_SECONDARY) &&
-           !(id->flags & ~FLAGS_KNOWN) && len && len <= IDENTITY_IMAGE_MAX &&
-           id->image[0] == '/' &&
+           !(id->flags & ~FLAGS_KNOWN) && claim_makes_sense(id) && len &&
+           len <= IDENTITY_IMAGE_MAX && id->image[0] == '/' &&
            (id->flags & IDENTITY_MERGING
                 ? id->role == IDENTITY_PRIMARY && id->overlay_generation
                 : !id->overlay_generation && !id->overlay_epoch);
@@ -156,27 +164,36 @@ int identity_belongs(const struct identity *id, const uint8_t uuid[16],
     return 0;
 }
 
-int identity_may_boot(const struct identity *id, const struct identity *peer,
+enum identity_claim identity_claim(const struct identity *id)
+{
+    return id->flags & IDENTITY_HANDED   ? IDENTITY_GIVEN
+           : id->flags & IDENTITY_PAIRED ? IDENTITY_HAS_PEER
+                                         : IDENTITY_ALONE;
+}
+
+void identity_set_claim(struct identity *id, enum identity_claim claim)
+{
+    id->flags &= ~FLAGS_CLAIM;
+    if (claim == IDENTITY_HAS_PEER) id->flags |= IDENTITY_PAIRED;
+    if (claim == IDENTITY_GIVEN) id->flags |= IDENTITY_HANDED;
+}
+
+int identity_may_boot(const struct identity *id, bool newest,
                       struct xlc_error *err)
 {
     if (!(id->flags & IDENTITY_CONSISTENT))
         return xlc_error_set(err, -ESTALE, "%s is the target of a "
                              "synchronisation that did not end: part of it "
                              "is old", id->image);
-    if (peer && memcmp(id->uuid, peer->uuid, sizeof(id->uuid)))
-        return xlc_error_set(err, -EPERM, "the peer's image belongs to "
-                             "another guest");
-    if (peer && (peer->flags & IDENTITY_CONSISTENT) &&
-        (identity_compare(id, peer) < 0 ||
-         (id->generation == peer->generation &&
-          id->role == IDENTITY_SECONDARY && peer->role == IDENTITY_PRIMARY)))
-        return xlc_error_set(err, -ESTALE, "%s is not the newest: the peer's "
-                             "image is of generation %" PRIu64 ", epoch %"
-                             PRIu64 ", this one of generation %" PRIu64
-                             ", epoch %" PRIu64, id->image, peer->generation,
-                             peer->epoch, id->generation, id->epoch);
     if (id->role != IDENTITY_PRIMARY)
         return xlc_error_set(err, -ESTALE, "%s is a copy: the guest runs, or "
                              "ran last, from the peer's image", id->image);
+    if (identity_claim(id) == IDENTITY_GIVEN)
+        return xlc_error_set(err, -ESTALE, "%s is not the newest: its guest "
+                             "was given to the other host", id->image);
+    if (identity_claim(id) == IDENTITY_HAS_PEER && !newest)
+        return xlc_error_set(err, -ESTALE, "%s may not be the newest: it was "
+                             "mirrored, and the other host, which could have "
+                             "taken over, was not asked", id->image);
     return 0;
 }

@@ -29,6 +29,16 @@ enum identity_role {
 /* @flags */
 #define IDENTITY_CONSISTENT 1u /* not the half-filled target of a sync */
 #define IDENTITY_MERGING    2u /* an overlay holds newer data than the image */
+#define IDENTITY_PAIRED     4u /* primary: another host may have taken over */
+#define IDENTITY_HANDED     8u /* primary: another host was told to */
+
+/**
+ * enum identity_claim - of another host on a primary's image
+ * @IDENTITY_ALONE: nobody's: no copy of it may run
+ * @IDENTITY_HAS_PEER: a copy could take over, and perhaps did: to be asked
+ * @IDENTITY_GIVEN: the guest was given to the other host
+ */
+enum identity_claim { IDENTITY_ALONE, IDENTITY_HAS_PEER, IDENTITY_GIVEN };
 
 /**
  * struct identity - of an image
@@ -82,6 +92,10 @@ int identity_save(const struct diskio *io, const char *path,
                   const struct identity *id, bool force,
                   struct xlc_error *err);
 
+/* Of a primary's image; a copy has nobody's claim. */
+enum identity_claim identity_claim(const struct identity *id);
+void identity_set_claim(struct identity *id, enum identity_claim claim);
+
 /* -1, 0, 1: the history of @a is older than, as old as, newer than @b's. */
 int identity_compare(const struct identity *a, const struct identity *b);
 
@@ -96,12 +110,12 @@ int identity_belongs(const struct identity *id, const uint8_t uuid[16],
 
 /**
  * identity_may_boot() - may a guest start from this image on this host?
- * @peer: what the other host's image says; NULL if it could not be asked
+ * @newest: the other host was asked, and has nothing newer (claim.h)
  *
- * Return: 0; -ESTALE with a sentence if it is not the newest, is a secondary's
- * copy, or is half a sync
+ * Return: 0; -ESTALE with a sentence if it may not be the newest, is a
+ * secondary's copy, or is half a sync
  */
-int identity_may_boot(const struct identity *id, const struct identity *peer,
+int identity_may_boot(const struct identity *id, bool newest,
                       struct xlc_error *err);
 
 #endif

@@ -145,9 +145,9 @@ static int xlcolo_config(const char *key, const char *value)
         return nbdkit_parse_uint32_t(key, value, &opts.mirror.hold_ms);
     if (!strcmp(key, "tidy-ms"))
         return nbdkit_parse_uint32_t(key, value, &opts.tidy_ms);
-    if (!strcmp(key, "force")) {
+    if (!strcmp(key, "force") || !strcmp(key, "newest")) {
         r = nbdkit_parse_bool(value);
-        opts.force = r > 0;
+        *(*key == 'f' ? &opts.force : &opts.newest) = r > 0;
         return r < 0 ? -1 : 0;
     }
     nbdkit_error("unknown parameter '%s'", key);
@@ -186,6 +186,7 @@ static int xlcolo_config_complete(void)
     "control=SOCKET   where the session asks\n" \
     "role=primary|secondary\n" \
     "force=BOOL       serve, or overwrite, an image that may be wrong\n" \
+    "newest=BOOL      the other host was asked: it has nothing newer\n" \
     "connections=N    NBD connections that may live at once (1)\n" \
     "hold-ms=MS       a write waits no longer for the peer (5000)\n" \
     "queue=SIZE       what may wait for the peer (64M)\n" \

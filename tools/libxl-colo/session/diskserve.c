@@ -30,7 +30,7 @@
 
 extern char **environ;
 
-static const char *program(void)
+const char *diskserve_program(void)
 {
     const char *p = getenv("XL_COLO_DISK_SERVE");
 
@@ -40,7 +40,7 @@ static const char *program(void)
 /* Files, not pipes: nbdkit may keep what it was given. */
 static int start(pid_t *pid_r, const char *const *words, int out, int errs)
 {
-    char *argv[WORDS_MAX + 2] = { (char *)(uintptr_t)program() };
+    char *argv[WORDS_MAX + 2] = { (char *)(uintptr_t)diskserve_program() };
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t attr;
     sigset_t none, usual;
@@ -125,10 +125,10 @@ int diskserve(const char *const *words, char *folder, struct xlc_error *err)
     r = start(&pid, words, out, errs);
     if (r)
         return xlc_error_set(err, r, "%s: %s: is xl-colo installed whole?",
-                             program(), strerror(-r));
+                             diskserve_program(), strerror(-r));
     r = wait_end(pid);
     if (r < 0)
-        return xlc_error_set(err, r, "%s %s: %s", program(), words[0],
+        return xlc_error_set(err, r, "%s %s: %s", diskserve_program(), words[0],
                              strerror(-r));
     last_line(errs, said, sizeof(said));
     if (r)
@@ -139,7 +139,7 @@ int diskserve(const char *const *words, char *folder, struct xlc_error *err)
     last_line(out, folder, DISKSERVE_FOLDER_MAX);
     if (folder[0] != '/')
         return xlc_error_set(err, -EPROTO, "%s %s prints no folder",
-                             program(), words[0]);
+                             diskserve_program(), words[0]);
     return 0;
 }
 

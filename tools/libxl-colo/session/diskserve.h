@@ -26,6 +26,9 @@
  */
 int diskserve(const char *const *words, char *folder, struct xlc_error *err);
 
+/* The program's path. */
+const char *diskserve_program(void);
+
 /* The folder of an image that is served here. */
 int diskserve_folder(const char *path, char *folder, struct xlc_error *err);
 

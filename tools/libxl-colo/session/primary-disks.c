@@ -205,6 +205,36 @@ static int wait_synced(struct primary *p, unsigned int i,
     }
 }
 
+/* The image here of a disk that is mirrored. */
+static const char *path_here(const struct primary *p, const char *vdev)
+{
+    for (int i = 0; i < p->cfg.num_disks; i++)
+        if (p->cfg.disks[i].readwrite && !strcmp(p->cfg.disks[i].vdev, vdev))
+            return p->cfg.disks[i].pdev_path;
+    return "";
+}
+
+/* RULES A7: from the first epoch on the other host may take over, so before
+ * it each image has to say whom to ask. */
+static int pair(struct primary *p, struct xlc_error *err)
+{
+    const struct disklist *l = &p->disks.list;
+    int r = 0;
+
+    for (unsigned int i = 0; i < l->n && !r; i++) {
+        const char *const words[] = {
+            "pair", path_here(p, l->at[i].vdev), p->o->host, p->o->ssh,
+            l->at[i].path, NULL
+        };
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        r = diskserve(words, NULL, &e);
+        if (r) xlc_error_set(err, r, "disk %s: %s", l->at[i].vdev, e.msg);
+    }
+    p->disks_paired = true;
+    return r;
+}
+
 int primary_disks_sync(struct primary *p, struct xlc_error *err)
 {
     struct disks *d = &p->disks;
@@ -224,6 +254,7 @@ int primary_disks_sync(struct primary *p, struct xlc_error *err)
     p->disks_refused = r;
     for (unsigned int i = 0; i < d->list.n && !r; i++)
         r = wait_synced(p, i, err);
+    if (!r && d->list.n) r = pair(p, err);
     p->disks_syncing = false;
     return r;
 }
@@ -328,6 +359,34 @@ void primary_disks_end(struct primary *p)
             log_warn("%s: %s", p->rec.name, e.msg);
     }
     disks_dispose(&p->disks);
+}
+
+/* What the images say of the other host from now on (RULES A7). NULL: what
+ * they say: it may have taken over, and is to be asked. */
+static const char *claim(const struct primary *p)
+{
+    if (p->m.state == PRIM_YIELDED)
+        return p->m.outcome == XLC_MOVED ? "handed" : NULL;
+    if (p->m.outcome == XLC_UNCONFIRMED) return NULL;
+    if (p->m.state != PRIM_SOLO && p->m.state != PRIM_GONE) return NULL;
+    /* Its copy will never run: it said so, or never had a whole epoch. */
+    if (!p->unheard || !p->m.cut) return "alone";
+    return p->m.state == PRIM_SOLO ? "solo" : NULL;
+}
+
+void primary_disks_claim(struct primary *p)
+{
+    const char *word = p->disks_paired ? claim(p) : NULL;
+
+    for (int i = 0; word && i < p->cfg.num_disks; i++) {
+        const libxl_device_disk *disk = &p->cfg.disks[i];
+        const char *const words[] = { word, disk->pdev_path, NULL };
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (disk->readwrite && diskserve(words, NULL, &e))
+            log_warn("%s: disk %s: %s: before it is started again the other "
+                     "host will be asked", p->rec.name, disk->vdev, e.msg);
+    }
 }
 
 /* Octets that went to the other host. */

@@ -43,6 +43,10 @@ void primary_disks_hurry(struct primary *p);
 /* Over: the plugins go on alone. */
 void primary_disks_end(struct primary *p);
 
+/* After that, and after the farewell: may the other host have something newer
+ * than our images? */
+void primary_disks_claim(struct primary *p);
+
 /* Octets that went to the other host. */
 uint64_t primary_disks_moved(const struct primary *p);
 

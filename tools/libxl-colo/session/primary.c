@@ -488,6 +488,7 @@ static void finish(struct primary *p)
         remove_netbuf(p);
         say_farewell(p);
         primary_unpublish(p);
+        primary_disks_claim(p);
     }
     if (p->rec.role && p->rec.state[0]) {
         snprintf(p->rec.state, sizeof(p->rec.state), "%s",

@@ -75,7 +75,8 @@ struct primary_waiter {
  * @caps: what both ends can do
  * @disks: that are mirrored; @disks_syncing: their first copy goes on;
  *         @disks_refused: the other host did not want it; @disks_over: one
- *         lost its mirror
+ *         lost its mirror; @disks_paired: the images say that the other host
+ *         may take over
  * @addr, @naddr: addresses of the peer; the first carries the data
  * @peer_beat: the heartbeat that came last
  * @unheard: the end came by silence
@@ -114,7 +115,7 @@ struct primary {
     struct paths paths;
     struct disks disks;
     volatile bool disks_syncing, disks_refused;
-    bool disks_over;
+    bool disks_over, disks_paired;
     struct control *control;
     struct primary_devices *devices;
     struct stage *stage;

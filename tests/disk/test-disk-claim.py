@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-disk-claim.py - RULES A7: an image that was a primary's, as TAP
+
+The host of a guest is lost, and comes back with its image. A guest starts
+from it only if the other host has nothing newer, and it can be asked. ssh is
+a program that runs what it is told on the other host's folders."""
+import os
+import shutil
+import tempfile
+import threading
+
+import rig
+from hosts import SIZE, Host, ask, client, pair, part
+from rig import (ALONE, CLAIM, HANDED, MARK, PAIRED, STATUS, TAKEOVER,
+                 WAIT_SYNCED, Pair, ok, same)
+
+XL = os.path.join(rig.TOP, "xl")
+SSH = """#!/bin/sh
+echo "$*" >>{log}
+{bend}
+[ "$1 $2 $3" = "-oBatchMode=yes -oConnectTimeout=5 other" ] || exit 9
+export XL_COLO_DISK_SERVE={bin}/disk-serve PATH={bin}:$PATH
+exec sh -c "$4"
+"""
+
+
+# ---- The plugin ------------------------------------------------------------------
+
+def steps():
+    """kill -9 at each step of a protection: who may start after it."""
+    with Pair(SIZE).start() as pair_:
+        node = pair_.a
+
+        def again(want, label):
+            """A start without the other host's word."""
+            node.kill()
+            no = rig.refused(node.start, newest=0)
+            if want is None:
+                ok(no is None, f"A7: {label}: it starts")
+            else:
+                ok(no and want in no[1], f"A7: {label}: it does not start")
+                node.start(newest=1)
+            pair_.epoch += 10
+
+        again(None, "before a protection")
+        pair_.join()
+        again(None, "in the first copy")
+        pair_.join()
+        node.ask(WAIT_SYNCED, b=60000)
+        again(None, "before the first epoch")
+        pair_.join()
+        node.ask(WAIT_SYNCED, b=60000)
+        no = rig.refused(node.ask, MARK, pair_.epoch)
+        ok(no and "may take over" in no[1],
+           "A7: no epoch is marked before the image says that it has a peer")
+        same(node.ask(CLAIM, PAIRED)["claim"], PAIRED, "then it says so")
+        again("was not asked", "from then on")
+        pair_.protect()
+        for which in ALONE, HANDED:
+            no = rig.refused(node.ask, CLAIM, which)
+            ok(no and "end the protection first" in no[1],
+               f"no claim {which} while it is mirrored")
+        again("was not asked", "protected")
+        same(node.status()["claim"], PAIRED, "asked: it starts, and says so")
+        pair_.protect()
+        node.ask(rig.STOP)
+        again("was not asked", "the session ended, and nobody said how")
+        same(node.ask(CLAIM, ALONE)["claim"], ALONE, "the peer's copy is gone")
+        again(None, "after that")
+        pair_.protect()
+        node.ask(rig.STOP)
+        node.ask(CLAIM, HANDED)
+        node.kill()
+        no = rig.refused(node.start, newest=1)
+        ok(no and "was given to the other host" in no[1],
+           "A7: the guest was given away: it does not start, asked or not")
+        node.start(force=1)
+        st = node.status()
+        same((st["generation"], st["claim"]), (2, ALONE),
+             "by force it does, in a generation of its own")
+        no = rig.refused(node.ask, CLAIM, 3)
+        ok(no and "no claim" in no[1], "there is no fourth claim")
+        no = rig.refused(pair_.b.ask, CLAIM, PAIRED)
+        ok(no and "no primary" in no[1], "and none on a copy")
+
+
+def taken_over():
+    """A survivor's image is the newest: nobody has to be asked."""
+    with Pair(SIZE).start() as pair_:
+        pair_.protect()
+        pair_.a.kill()
+        pair_.failover(2)
+        pair_.b.kill()
+        pair_.b.params["role"] = "primary"
+        same(rig.refused(pair_.b.start, newest=0, force=0), None,
+             "A7: who took over starts again")
+        same(pair_.b.status()["claim"], ALONE, "without a claim on it")
+        # The old primary becomes its copy, and may take over in its turn.
+        pair_.a.params["role"] = "secondary"
+        pair_.a.start(force=0)
+        pair_.epoch += 10
+        pair_.protect()
+        pair_.durable()
+        pair_.b.kill()
+        pair_.failover(3)
+        pair_.a.kill()
+        pair_.a.params["role"] = "primary"
+        same(rig.refused(pair_.a.start, newest=0), None,
+             "and so does the first one, after it came back and took over")
+        no = rig.refused(pair_.b.start, newest=0, force=0)
+        ok(no and "was not asked" in no[1], "but not the one between")
+
+
+def versions(folder):
+    """A stamp of another version is refused, not misread."""
+    node = rig.Node(folder, "old", SIZE, role="primary")
+    node.start()
+    node.stop()
+    known = os.path.join(node.dir, "g-xvda.identity")
+    with open(known, "r+b") as file:
+        file.seek(8)
+        file.write(bytes([0, 0, 0, 1]))
+    no = rig.refused(node.start)
+    ok(no and "another version" in no[1], "an image of version 1")
+
+
+# ---- disk-serve, block-colo and the other host -----------------------------------
+
+class Hosts:
+    """Two hosts, and an image that was mirrored from one to the other."""
+
+    def __init__(self, folder, name):
+        self.one = Host(folder, f"{name}-one")
+        self.two = Host(folder, f"{name}-two")
+        self.log = f"{self.one.dir}/asked"
+        os.symlink(XL, f"{self.two.bin}/xl")
+        self.bend()
+        self.image = self.one.image("disk.img", text=b"the guest's own")
+        self.copy = f"{self.two.dir}/it's a copy.img"
+        self.a = self.b = None
+        self.epoch = 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.one.end_all()
+        self.two.end_all()
+
+    def bend(self, what=""):
+        """What ssh does first."""
+        self.one.program("ssh", SSH.format(log=self.log, bend=what,
+                                           bin=self.two.bin))
+
+    def asked(self):
+        """How often since the last time."""
+        try:
+            with open(self.log, encoding="utf-8") as file:
+                lines = file.readlines()
+            os.unlink(self.log)
+        except FileNotFoundError:
+            lines = []
+        return len(lines)
+
+    def protect(self):
+        """As xl remus does: the first time, and later."""
+        self.a = self.one.serve("primary", self.image, rig.UUID)[1]
+        status, self.b, said = self.two.serve("secondary", self.copy,
+                                              rig.UUID, SIZE)
+        assert not status, said
+        pair(self.a, self.b, self.epoch)
+        self.epoch += 10
+        same(self.one.serve("pair", self.image, "other", "ssh",
+                            self.copy)[0], 0, "the image learns of its peer")
+
+    def crash(self):
+        """Host one is gone. Return: what it had written alone."""
+        handle = client(self.a)
+        handle.pwrite(b"alone", 8192)
+        handle.shutdown()
+        os.kill(self.one.pid(self.a), 9)
+        while self.one.serve("folder", self.image)[0] == 0:
+            pass
+
+    def refused(self, label, *words):
+        status, out, said = self.one.serve("primary", self.image, rig.UUID)
+        good = ok(status == 1 and not out and
+                  not [word for word in words if word not in said], label)
+        if not good:
+            print(f"# {status} {out!r} {said!r}")
+        return said
+
+    def starts(self, label):
+        status, out, said = self.one.serve("primary", self.image, rig.UUID)
+        if not ok(status == 0 and os.path.isdir(out), label):
+            print(f"# {status} {said!r}")
+        self.a = out
+        return said
+
+
+FORCE = "'xl remus-disk force "
+
+
+def promoted(folder):
+    with Hosts(folder, "promoted") as h:
+        h.protect()
+        h.crash()
+        ask(h.b, TAKEOVER, 2)
+        h.refused("A7: no start while the other host runs the guest",
+                  h.image, "is not the newest", "other has generation 2",
+                  "this is generation 1", "from there to this host",
+                  FORCE + h.image)
+        ok(h.asked() == 1, "because that said so")
+        h.one.node("params", h.image)
+        h.one.node("mode", "w")
+        h.one.node("frontend-id", "7")
+        with open(f"{h.one.xs}/_local_domain_7_vm", "w",
+                  encoding="ascii") as file:
+            file.write(f"/vm/{rig.UUID}")
+        same(h.one.hotplug("add"), 1, "A7: block-colo refuses it")
+        ok("is not the newest" in (h.one.node("hotplug-error") or ""),
+           "with the sentence in hotplug-error")
+        h.two.serve("end", h.copy)
+        h.refused("A7: nor when it has ended there", "is not the newest",
+                  "generation 2")
+        # Protect it from there: ours becomes the copy.
+        b = h.two.serve("primary", h.copy, rig.UUID)[1]
+        status, a, said = h.one.serve("secondary", h.image, rig.UUID, SIZE)
+        ok(status == 0, f"it can be the other one's copy {said}")
+        pair(b, a, 100)
+        h.two.serve("end", h.copy)
+        h.one.serve("end", h.image)
+        with open(h.image, "rb") as mine, open(h.copy, "rb") as theirs:
+            ok(mine.read() == theirs.read(), "and is equal: what it wrote "
+               "alone is gone")
+        h.refused("and as a copy does not start", "is a copy", FORCE)
+
+
+def forced(folder):
+    with Hosts(folder, "forced") as h:
+        h.protect()
+        h.crash()
+        ask(h.b, TAKEOVER, 2)
+        same(h.one.serve("force", h.image)[0], 0, "a stale image is forced")
+        h.asked()
+        h.starts("then a guest starts from it")
+        same((ask(h.a, STATUS)["generation"], h.asked()), (2, 0),
+             "in a generation of its own, and nobody is asked")
+        h.two.serve("end", h.copy)
+        h.two.serve("primary", h.copy, rig.UUID)
+        h.two.serve("end", h.copy)
+        status, b, _ = h.two.serve("secondary", h.copy, rig.UUID, SIZE)
+        no = rig.refused(pair, h.a, b, 200) if not status else (0, "newer")
+        ok(no and "newer" in no[1], "A2: neither overwrites the other")
+
+
+def still_a_copy(folder):
+    with Hosts(folder, "copy") as h:
+        h.protect()
+        h.crash()
+        said = h.refused("A7: no start while a copy may take over",
+                         "keeps a copy of it at this moment", "other",
+                         f"'xl remus-disk end {h.copy}'")
+        ok(h.asked() > 2, "and that was asked for a while")
+        ok(FORCE not in said, "force is not the way out of that")
+        h.two.serve("end", h.copy)
+        h.starts("A7: the other host's is a copy, and nobody keeps it: start")
+        same(h.asked(), 1, "it was asked")
+        handle = client(h.a)
+        same(bytes(handle.pread(5, 8192)), b"alone", "with all it had")
+        handle.pwrite(b"later", 1 << 20)
+        handle.shutdown()
+        h.protect()
+        part(h.a)
+        for host, path in (h.one, h.image), (h.two, h.copy):
+            host.serve("end", path)
+        with open(h.image, "rb") as mine, open(h.copy, "rb") as theirs:
+            ok(mine.read() == theirs.read(),
+               "A6: what only this host had is copied by the next protection")
+
+
+def takes_over_meanwhile(folder):
+    with Hosts(folder, "race") as h:
+        h.protect()
+        h.crash()
+        said = []
+        one = threading.Thread(target=lambda: said.append(
+            h.one.serve("primary", h.image, rig.UUID)))
+        one.start()
+        while not os.path.exists(h.log):
+            pass
+        ask(h.b, TAKEOVER, 2)
+        one.join(60)
+        ok(said and said[0][0] == 1 and "is not the newest" in said[0][2],
+           "A7: a copy that takes over while it is asked")
+
+
+def not_heard(folder):
+    with Hosts(folder, "deaf") as h:
+        h.protect()
+        h.crash()
+        h.two.serve("end", h.copy)
+        for bend, text, label in (
+                ("echo 'ssh: connect to host other port 22: No route to host'"
+                 " >&2; exit 255", "port 22: No route to host",
+                 "can't be reached"),
+                ("exec sleep 60", "no answer in", "does not answer"),
+                ("exit 3", "it ended with status 3", "has no xl"),
+                ("echo hello; exit 0", "answers nonsense", "says nonsense"),
+                ("exit 0", "answers nonsense", "says nothing"),
+                ("head -c 99999 /dev/zero; exit 0", "answers nonsense",
+                 "says zeroes"),
+                ("echo 'xl-colo-disk 1 idle none'; exit 0",
+                 "knows nothing of the disk", "lost its state")):
+            h.bend(bend)
+            h.refused(f"A7: no start if the other host {label}", h.image,
+                      "may not be the newest", "other", text, FORCE)
+        # The guest ran on here: it may be started again, in this life.
+        h.bend("echo down >&2; exit 255")
+        same(h.one.serve("solo", h.image)[0], 0, "this host decided alone")
+        said = h.starts("a guest that ran on here is started again")
+        ok("other can't be asked" in said and "(down)" in said,
+           "and that is said")
+        h.one.serve("end", h.image)
+        key = os.path.basename(h.a)
+        with open(f"{h.one.dir}/state/{key}/solo", "w",
+                  encoding="ascii") as file:
+            file.write("another-life\n")
+        h.refused("but not after this host was started anew",
+                  "can't be asked (down)")
+        h.bend()
+        h.starts("then the other host has to be asked")
+        h.one.serve("end", h.image)
+        os.unlink(f"{h.one.dir}/state/{key}/peer")
+        h.refused("A7: nor if nobody knows whom", "which host is not known",
+                  FORCE)
+
+
+def ended(folder):
+    with Hosts(folder, "ended") as h:
+        h.protect()
+        part(h.a)
+        h.one.serve("end", h.image)
+        h.asked()
+        h.starts("after an orderly end a guest starts")
+        same(h.asked(), 0, "and nobody is asked")
+        h.one.serve("end", h.image)
+        h.two.serve("end", h.copy)
+        h.protect()
+        part(h.a)
+        for word in "pair", "alone":
+            h.one.serve("end", h.image)
+            words = ("other", "ssh", h.copy) if word == "pair" else ()
+            same(h.one.serve(word, h.image, *words)[0], 0,
+                 f"{word}, when nothing serves the image")
+        h.starts("the last word counts")
+        h.one.serve("end", h.image)
+        same(h.one.serve("handed", h.image)[0], 0, "the guest is given away")
+        h.asked()
+        h.refused("A7: then it does not start here", "was given to",
+                  "start it there", FORCE)
+        same(h.asked(), 0, "and nobody has to be asked")
+        for words in (("pair", h.image, "a\nb", "ssh", h.copy),):
+            status, _, said = h.one.serve(*words)
+            ok(status == 1 and "line break" in said, "a host of two lines")
+        same(h.one.serve("alone", h.image + "2")[0], 1,
+             "no claim on what is not known")
+
+
+def main():
+    rig.need()
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="xlcolo-claim-"))
+    try:
+        steps()
+        taken_over()
+        versions(folder)
+        for test in (promoted, forced, still_a_copy, takes_over_meanwhile,
+                     not_heard, ended):
+            test(folder)
+    finally:
+        shutil.rmtree(folder)
+    rig.done()
+
+
+main()

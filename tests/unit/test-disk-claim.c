@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-disk-claim.c - RULES A7: has the other host something newer? */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "claim.h"
+#include "tap.h"
+
+#define ROOM (CLAIM_ANSWER_MAX + 16u)
+
+static const struct identity mine = {
+    .uuid = { 1, 2, 3 },
+    .generation = 3,
+    .epoch = 40,
+    .size = 1 << 20,
+    .role = IDENTITY_PRIMARY,
+    .flags = IDENTITY_CONSISTENT | IDENTITY_PAIRED,
+    .image = "/srv/web.img",
+};
+
+/* As disk-serve says it. Return: octets */
+static size_t say(char *to, const char *head, const struct identity *id)
+{
+    uint8_t b[IDENTITY_FILE_MAX];
+    size_t len = identity_encode(id, b);
+    size_t at = (size_t)snprintf(to, ROOM, "%s", head);
+
+    for (size_t i = 0; i < len; i++)
+        at += (size_t)snprintf(to + at, ROOM - at, "%02x", b[i]);
+    to[at++] = '\n';
+    return at;
+}
+
+static void test_format(void)
+{
+    char text[ROOM];
+    struct claim_answer a;
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct identity longest = mine;
+    size_t len = say(text, CLAIM_HEAD "served ", &mine), bad = 0;
+
+    ok(!claim_parse(&a, text, len, &err) && a.served && a.known &&
+       !memcmp(&a.id, &mine, sizeof(mine)), "an answer is read as it was said");
+    ok(!claim_parse(&a, text, len - 1, &err) && a.known,
+       "without its line's end too");
+    for (size_t cut = 0; cut < len - 1; cut++) {
+        char *exact = malloc(cut ? cut : 1);
+        struct xlc_error why = XLC_ERROR_INIT;
+
+        if (!exact) abort();
+        memcpy(exact, text, cut);
+        bad += claim_parse(&a, exact, cut, &why) != -EPROTO || !why.msg[0];
+        free(exact);
+    }
+    ok(!bad, "cut at each octet");
+    for (size_t i = 0; i < len - 1; i++) {
+        text[i] ^= 1;
+        bad += claim_parse(&a, text, len, NULL) != -EPROTO;
+        text[i] ^= 1;
+    }
+    ok(!bad, "each octet changed");
+    text[len - 1] = '0';
+    ok(claim_parse(&a, text, len, &err) == -EPROTO, "%s", err.msg);
+    memset(longest.image, 'x', IDENTITY_IMAGE_MAX);
+    longest.image[0] = '/';
+    len = say(text, CLAIM_HEAD "idle ", &longest);
+    ok(len <= CLAIM_ANSWER_MAX && !claim_parse(&a, text, len, NULL) &&
+       !a.served, "the longest");
+    len = (size_t)snprintf(text, sizeof(text), CLAIM_HEAD "idle none\n");
+    ok(!claim_parse(&a, text, len, NULL) && !a.known, "nothing is known");
+    err = (struct xlc_error)XLC_ERROR_INIT;
+    ok(claim_parse(&a, "xl: unknown command\n", 20, &err) == -EPROTO &&
+       strstr(err.msg, "another version"), "%s", err.msg);
+}
+
+static void judge(uint64_t generation, uint32_t role, bool served, int want,
+                  const char *what)
+{
+    struct claim_answer a = { served, true, mine };
+    struct xlc_error err = XLC_ERROR_INIT;
+    int rc;
+
+    a.id.generation = generation;
+    a.id.role = role;
+    a.id.epoch = 90; /* of a copy: further than our identity knows */
+    rc = claim_judge(&mine, &a, "hostb", &err);
+    ok(rc == want && (!rc || (strstr(err.msg, "hostb") &&
+                              strstr(err.msg, mine.image))),
+       "%s%s%s", what, rc ? ": " : "", err.msg);
+}
+
+static void test_judge(void)
+{
+    struct claim_answer a = { false, false, mine };
+    struct xlc_error err = XLC_ERROR_INIT;
+
+    judge(3, IDENTITY_SECONDARY, false, 0, "a copy that nobody keeps");
+    judge(2, IDENTITY_SECONDARY, false, 0, "a copy of before");
+    judge(2, IDENTITY_PRIMARY, false, 0, "a primary of before");
+    judge(2, IDENTITY_PRIMARY, true, 0, "even if it is served");
+    judge(3, IDENTITY_SECONDARY, true, -EBUSY, "a copy that is kept");
+    judge(4, IDENTITY_PRIMARY, true, -ESTALE, "it runs there");
+    judge(4, IDENTITY_PRIMARY, false, -ESTALE, "it ran there");
+    judge(3, IDENTITY_PRIMARY, false, -ESTALE, "both ran");
+    judge(4, IDENTITY_SECONDARY, false, -ESTALE, "a copy of a newer one");
+    judge(UINT64_MAX, IDENTITY_SECONDARY, true, -ESTALE, "much newer");
+    ok(claim_judge(&mine, &a, "hostb", &err) == -ENOENT, "%s", err.msg);
+    a.known = true;
+    a.id.uuid[15] ^= 1;
+    err = (struct xlc_error)XLC_ERROR_INIT;
+    ok(claim_judge(&mine, &a, "hostb", &err) == -EPERM, "%s", err.msg);
+}
+
+int main(void)
+{
+    test_format();
+    test_judge();
+    return done_testing();
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* claim.c - Has the other host something newer than this image? */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "claim.h"
+#include "cursor.h"
+
+/* Take @word, if it comes next. */
+static bool next(struct rcur *c, const char *word)
+{
+    size_t len = strlen(word);
+    struct rcur at = *c;
+    const uint8_t *p = rcur_take(&at, len);
+
+    if (!p || memcmp(p, word, len)) return false;
+    *c = at;
+    return true;
+}
+
+static int digit(uint8_t ch)
+{
+    if (ch >= '0' && ch <= '9') return ch - '0';
+    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
+/* The rest, in hex. Return: octets, 0 if it is none. */
+static size_t bytes(struct rcur *c, uint8_t *to)
+{
+    size_t n = 0;
+
+    while (!rcur_done(c)) {
+        int high = digit(rcur_u8(c)), low = digit(rcur_u8(c));
+
+        if (c->bad || high < 0 || low < 0 || n == IDENTITY_FILE_MAX) return 0;
+        to[n++] = (uint8_t)(high << 4 | low);
+    }
+    return n;
+}
+
+int claim_parse(struct claim_answer *out, const char *text, size_t len,
+                struct xlc_error *err)
+{
+    struct claim_answer n = { .known = true };
+    struct xlc_error why = XLC_ERROR_INIT;
+    uint8_t buf[IDENTITY_FILE_MAX];
+    struct rcur c;
+    size_t size;
+
+    if (len && text[len - 1] == '\n') len--;
+    c = (struct rcur){ (const uint8_t *)text, len, false };
+    if (!next(&c, CLAIM_HEAD))
+        return xlc_error_set(err, -EPROTO, "it answers nonsense: is its "
+                             "xl-colo another version?");
+    n.served = next(&c, "served ");
+    if (!n.served && !next(&c, "idle "))
+        return xlc_error_set(err, -EPROTO, "it answers nonsense");
+    if (next(&c, "none") && rcur_done(&c)) {
+        n.known = false;
+    } else {
+        size = bytes(&c, buf);
+        if (!size || identity_decode(&n.id, buf, size, &why))
+            return xlc_error_set(err, -EPROTO, "what it knows of its image "
+                                 "can't be used: %s", why.status ? why.msg
+                                 : "it answers nonsense");
+    }
+    *out = n;
+    return 0;
+}
+
+int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
+                const char *host, struct xlc_error *err)
+{
+    const struct identity *id = &theirs->id;
+
+    if (!theirs->known)
+        return xlc_error_set(err, -ENOENT, "%s may not be the newest: it was "
+                             "mirrored to %s, which knows nothing of the disk "
+                             "any more", mine->image, host);
+    if (memcmp(id->uuid, mine->uuid, sizeof(id->uuid)))
+        return xlc_error_set(err, -EPERM, "%s may not be the newest: it was "
+                             "mirrored to %s, where another guest has the "
+                             "disk now", mine->image, host);
+    if (id->generation > mine->generation ||
+        (id->generation == mine->generation && id->role == IDENTITY_PRIMARY))
+        return xlc_error_set(err, -ESTALE, "%s is not the newest: %s has "
+                             "generation %" PRIu64 " of the disk, from which "
+                             "the guest runs or ran last, and this is "
+                             "generation %" PRIu64, mine->image, host,
+                             id->generation, mine->generation);
+    if (id->role == IDENTITY_SECONDARY && theirs->served)
+        return xlc_error_set(err, -EBUSY, "%s may not be the newest: %s keeps "
+                             "a copy of it at this moment, which may take "
+                             "over", mine->image, host);
+    return 0;
+}
