@@ -2,7 +2,8 @@
 # guestroot.py - the guests' root: busybox, real servers, their libraries
 """One tree serves three ways: as an initramfs it is the root of a guest
 without a disk; as an ext4 image it is the root of one with --disk (booted
-by the same initramfs); and its kernel serves PV, PVH and HVM."""
+by the same initramfs); and its kernel serves PV, PVH and HVM.  What is too
+large for a root in memory is on a disk of its own, tools.img: bin and lib."""
 
 import os
 import shutil
@@ -15,6 +16,8 @@ PROGRAMS = ["usr/bin/redis-server", "usr/sbin/lighttpd", "usr/sbin/dropbear",
             "usr/bin/dropbearkey", "usr/bin/socat"]
 MODULES = ["xen-netfront", "xen-blkfront", "ext4"]
 DISK_MIB = 96
+TOOLS = ["usr/bin/fio"]
+TOOLS_MIB = 160
 
 
 def _install(source, root, path):
@@ -64,6 +67,16 @@ def _add_programs(parts, root):
                  os.path.join("usr/lib/lighttpd", name))
 
 
+def _make_tools(parts, root, path):
+    for program in TOOLS:
+        source = parts.find(program)
+        _install(source, root, os.path.join("bin", os.path.basename(source)))
+        for library in parts.libraries(source):
+            _install(library, root,
+                     os.path.join("lib", os.path.basename(library)))
+    make_ext4(root, path, TOOLS_MIB)
+
+
 def _add_ssh(root, keys):
     """The fixed host key, and the lab's key as the only login."""
     for name, target in (("guest_host_key", "etc/dropbear/host_key"),
@@ -76,8 +89,8 @@ def _add_ssh(root, keys):
 
 
 def build(parts, keys, scratch, out):
-    """Write vmlinux, vmlinuz, initrd.img and disk.img for guests to the
-    directory out."""
+    """Write vmlinux, vmlinuz, initrd.img, disk.img and tools.img for guests
+    to the directory out."""
     os.makedirs(out)
     release = parts.kernel_release(cloud=True)
     vmlinuz = os.path.join(parts.top, "boot/vmlinuz-" + release)
@@ -98,6 +111,8 @@ def build(parts, keys, scratch, out):
                     symlinks=True)
     cpio.write(root, os.path.join(out, "initrd.img"))
     make_ext4(root, os.path.join(out, "disk.img"), DISK_MIB)
+    _make_tools(parts, os.path.join(scratch, "guest-tools"),
+                os.path.join(out, "tools.img"))
 
 
 def make_ext4(root, path, mib):

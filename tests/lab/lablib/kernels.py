@@ -50,6 +50,7 @@ class Parts:
     def _loader(self):
         dirs = [os.path.join(self.top, d, "x86_64-linux-gnu")
                 for d in ("lib", "usr/lib")]
+        dirs.append(os.path.join(dirs[-1], "ceph"))
         return [self.find("lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu"
                           "/ld-linux-x86-64.so.2"),
                 "--library-path", ":".join(dirs)]
@@ -57,6 +58,11 @@ class Parts:
     def libraries(self, binary):
         """Paths of the shared libraries a program of the tree needs."""
         text = run(self._loader() + ["--list", binary]).decode()
+        missing = re.findall(r"(\S+) => not found", text)
+        if missing:
+            raise LabError(f"{', '.join(missing)}, which {binary} needs, is "
+                           "in none of the packages: the recipe needs "
+                           "another package")
         return [m.group(1) for m in re.finditer(r"=> (/\S+) \(", text)]
 
     def tool(self, name, *args, **options):

@@ -33,14 +33,14 @@ DOM0_PACKAGES = """
     xenstore-utils qemu-system-xen iproute2 kmod udev bridge-utils
     openssh-server openssh-client libnl-route-3-200 libxxhash0 nbdkit
     nbd-client socat tcpdump strace gdb procps psmisc netcat-openbsd ethtool
-    e2fsprogs busybox-static iputils-ping python3-minimal
+    e2fsprogs busybox-static iputils-ping python3-minimal lvm2
     """.split()
 
 # Extracted only, nothing of it is configured: kernels, the hypervisor and
 # the programs of the guests.
 PARTS_PACKAGES = """
     linux-image-amd64 linux-image-cloud-amd64 kmod lz4 zstd xz-utils
-    busybox-static redis-server lighttpd dropbear-bin socat e2fsprogs
+    busybox-static redis-server lighttpd dropbear-bin socat e2fsprogs fio
     """.split()
 
 # Left out of both trees: documentation, and drivers for hardware that no
