@@ -17,7 +17,7 @@ from .wait import wait
 
 KINDS = ("pv", "pvh", "hvm")
 FIRST = 101
-START_LIMIT = {"pv": 120, "pvh": 120, "hvm": 400}
+START_LIMIT = {"pv": 300, "pvh": 300, "hvm": 600}
 ECHO_PORT = 7
 
 # Kernel options that only save time: no self-tests, no probing for hardware.
@@ -159,13 +159,13 @@ class Guest:
         argv = ["ssh", "-F", "none", "-i", f"{keys}/id",
                 "-o", f"UserKnownHostsFile={keys}/known_hosts",
                 "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
-                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10",
+                "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60",
                 "-o", "KexAlgorithms=curve25519-sha256",
                 "-o", "HostKeyAlgorithms=ssh-ed25519", *options,
                 "root@" + self.address]
         return self.lab.net.argv(*argv, *([command] if command else []))
 
-    def sh(self, command, check=False, timeout=60):
+    def sh(self, command, check=False, timeout=150):
         """Run a command in the guest through its ssh server."""
         try:
             done = subprocess.run(self.ssh_argv(command), timeout=timeout,

@@ -189,7 +189,7 @@ class Host:
                     return sock.recv(4) == b"SSH-"
                 except OSError:
                     return False
-        self._until(banner, 60, "its sshd")
+        self._until(banner, 180, "its sshd")
         procs.spawn(self.net.argv(*self._ssh("-M", "-N")),
                     self.file("ssh.pid"), self.file("ssh.log"))
 
@@ -198,7 +198,7 @@ class Host:
                 raise LabError(f"ssh to host {self.name} failed: "
                                + self.tail("ssh.log"))
             return os.path.exists(self.file("ssh"))
-        self._until(connected, 60, "its ssh connection")
+        self._until(connected, 180, "its ssh connection")
 
     def disconnect(self):
         """End the ssh master, if there is one."""

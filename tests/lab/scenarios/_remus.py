@@ -12,6 +12,8 @@ from lablib.output import LabError
 LIMITS = "--heartbeat 200 --limit 6000 --suspend-timeout 20000"
 LOG = "/var/log/xl-colo-remus.log"
 STATUS = "/run/lab-remus-status"
+# Clients go on until they are told to stop: the scenario has a limit.
+ON = ("--timeout", "120", "--seconds", "7200")
 
 
 def start(lab, guest, peer="b-link", options="", host="A"):
@@ -40,7 +42,7 @@ def log_of(lab, host="A"):
     return lab.sh(host, f"cat {LOG}").stdout.decode(errors="replace")
 
 
-def ended(lab, host="A", timeout=60):
+def ended(lab, host="A", timeout=180):
     """Wait until `xl remus` has ended; its exit status."""
     def over():
         return lab.sh(host, f"cat {STATUS}").stdout.strip()
@@ -48,7 +50,7 @@ def ended(lab, host="A", timeout=60):
     return int(over())
 
 
-def wait_protected(lab, host="A", timeout=120):
+def wait_protected(lab, host="A", timeout=300):
     """Wait until the guest is protected."""
     def there():
         if lab.sh(host, f"test -e {STATUS}").returncode == 0:
@@ -63,7 +65,7 @@ def protect(lab, guest, peer="b-link", options="", host="A"):
     wait_protected(lab, host)
 
 
-def wait_running(lab, host="B", name="g1", timeout=60):
+def wait_running(lab, host="B", name="g1", timeout=180):
     """Wait until the guest was taken over by a host."""
     lab.wait(lambda: status(lab, host, name).get("state") == "running",
              timeout, f"{name} to run on {host}", interval=0.3)
@@ -118,18 +120,17 @@ class Clients:
         if "redis" in kinds:
             self.all["redis"] = lab.client_start(
                 "redis-count", "count", guest.address, "--strict",
-                "--interval", "0.05", "--timeout", "120")
+                "--interval", "0.05", *ON)
         if "http" in kinds:
             self.all["http"] = lab.client_start(
                 "http-get", f"http://{guest.address}/file", "--rate",
-                str(160 << 10), "--count", 1, "--timeout", "120")
+                str(160 << 10), "--count", 1, *ON)
         if "echo" in kinds:
             self.all["echo"] = lab.client_start(
-                "echo-chat", guest.address, "--interval", "0.1",
-                "--timeout", "120")
+                "echo-chat", guest.address, "--interval", "0.1", *ON)
         if "ssh" in kinds:
             self.all["ssh"] = lab.client_start(
-                "ssh-session", "--interval", "0.3", "--timeout", "120", "--",
+                "ssh-session", "--interval", "0.3", *ON, "--",
                 *guest.ssh_argv(None, "-tt"))
 
     def warm_up(self):

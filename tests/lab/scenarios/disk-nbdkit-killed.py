@@ -5,6 +5,7 @@ import _disks
 
 PRODUCT = True
 SLOW = True
+TIMEOUT = 1500
 
 
 def run(lab):

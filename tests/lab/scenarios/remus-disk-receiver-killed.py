@@ -6,7 +6,7 @@ import _remus
 
 PRODUCT = True
 SLOW = True
-TIMEOUT = 900
+TIMEOUT = 1500
 
 
 def run(lab):

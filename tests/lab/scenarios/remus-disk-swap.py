@@ -6,7 +6,7 @@ import _remus
 
 PRODUCT = True
 SLOW = True
-TIMEOUT = 1500
+TIMEOUT = 3000
 
 
 def fail_once(lab, guest):
