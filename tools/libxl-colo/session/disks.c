@@ -19,8 +19,23 @@ void disks_init(struct disks *d, void (*wake)(void *opaque), void *opaque)
     for (unsigned int i = 0; i < DISKLIST_MAX; i++)
         d->at[i] = (struct disks_one){ .all = d, .ctl = -1, .look = -1,
                                        .plugin = -1 };
+    d->quick_ms = DISKS_ANSWER_MS;
     d->wake = wake;
     d->opaque = opaque;
+}
+
+void disks_limit(struct disks *d, unsigned int limit_ms)
+{
+    d->quick_ms = limit_ms / 2 < DISKS_ANSWER_MS ? limit_ms / 2
+                                                 : DISKS_ANSWER_MS;
+}
+
+/* What is left for one of them. */
+static unsigned int quick(const struct disks *d)
+{
+    unsigned int ms = d->quick_ms / (d->list.n ? d->list.n : 1);
+
+    return ms < DISKS_QUICK_MS ? DISKS_QUICK_MS : ms;
 }
 
 void disks_dispose(struct disks *d)
@@ -142,6 +157,14 @@ int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
                       DISKS_ANSWER_MS;
 
     return ask_on(d, i, &d->at[i].ctl, ms, &ask, fd, st, err);
+}
+
+int disks_quick(struct disks *d, unsigned int i, enum diskctl_op op,
+                uint64_t a, struct xlc_error *err)
+{
+    const struct diskctl_ask ask = { op, a, 0 };
+
+    return ask_on(d, i, &d->at[i].ctl, quick(d), &ask, -1, NULL, err);
 }
 
 int disks_all(struct disks *d, enum diskctl_op op, uint64_t a, uint64_t b,

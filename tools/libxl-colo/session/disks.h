@@ -28,8 +28,9 @@
 
 struct json;
 
-/* No answer within this is as good as none; MARK and ACCEPT are quick. */
+/* No answer within this is as good as none. */
 #define DISKS_ANSWER_MS  5000u
+#define DISKS_QUICK_MS   200u  /* the least for disks_quick() */
 #define DISKS_LOOK_MS    500u  /* on the main thread, beside heartbeats */
 #define DISKS_DEAF_MS    5000u /* nor is it asked again so soon */
 #define DISKS_PROTECT_MS 15000u /* the other host's plugin is asked, too */
@@ -61,14 +62,21 @@ struct disks_one {
 /**
  * struct disks - all of them; @list.n is how many
  * @list: what the two ends agreed on
+ * @quick_ms: for the answers of all disks to MARK, or ACCEPT: heartbeats wait
+ *            for the session's lock, which is held meanwhile, and a plugin that
+ *            is stopped must not look like a failed host
  * @wake: called by a relay's thread that has ended; @opaque: its parameter
  */
 struct disks {
     struct disklist list;
     struct disks_one at[DISKLIST_MAX];
+    unsigned int quick_ms;
     void (*wake)(void *opaque);
     void *opaque;
 };
+
+/* After disks_init(): silence of @limit_ms is a failed host. */
+void disks_limit(struct disks *d, unsigned int limit_ms);
 
 void disks_init(struct disks *d, void (*wake)(void *opaque), void *opaque);
 
@@ -101,7 +109,11 @@ int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
               uint64_t b, int fd, struct diskctl_status *st,
               struct xlc_error *err);
 
-/* The same for each disk, until one fails. */
+/* The same for what is answered at once, with the session's lock held. */
+int disks_quick(struct disks *d, unsigned int i, enum diskctl_op op,
+                uint64_t a, struct xlc_error *err);
+
+/* As disks_ask() for each disk, until one fails. */
 int disks_all(struct disks *d, enum diskctl_op op, uint64_t a, uint64_t b,
               struct xlc_error *err);
 

@@ -158,6 +158,7 @@ int primary_disks_find(struct primary *p, struct xlc_error *err)
     int r = 0;
 
     disks_init(&p->disks, wake, p);
+    disks_limit(&p->disks, p->o->limit_ms);
     if (!p->o->no_disk)
         for (int i = 0; i < p->cfg.num_disks && !r; i++)
             if (p->cfg.disks[i].readwrite)
@@ -274,8 +275,12 @@ int primary_disks_sync(struct primary *p, struct xlc_error *err)
  */
 int primary_disks_mark(struct primary *p, uint64_t n, struct xlc_error *err)
 {
-    return disks_all(&p->disks, DISKCTL_MARK, disk_epoch(&p->disks, n), 0,
-                     err);
+    uint64_t epoch = disk_epoch(&p->disks, n);
+    int r = 0;
+
+    for (unsigned int i = 0; i < p->disks.list.n && !r; i++)
+        r = disks_quick(&p->disks, i, DISKCTL_MARK, epoch, err);
+    return r;
 }
 
 /* With the lock held, so that no cut is being drawn. */

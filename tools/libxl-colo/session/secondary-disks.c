@@ -44,6 +44,7 @@ int secondary_disks_list(struct secondary *s, const struct proto_msg *m,
     if (s->disks.list.n)
         return xlc_error_set(err, -EPROTO, "DISKS came twice");
     disks_init(&s->disks, wake, s);
+    disks_limit(&s->disks, s->hello.limit_ms);
     return disklist_get(&s->disks.list, m->u.data, m->hdr.length, err);
 }
 
@@ -133,7 +134,7 @@ static void accept_all(struct secondary *s, uint64_t epoch)
     for (unsigned int i = 0; i < s->disks.list.n; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
 
-        if (disks_ask(&s->disks, i, DISKCTL_ACCEPT, epoch, 0, -1, NULL, &e))
+        if (disks_quick(&s->disks, i, DISKCTL_ACCEPT, epoch, &e))
             log_error("%s: %s; it is asked again", s->rec.name, e.msg);
     }
 }
