@@ -4,7 +4,8 @@
 """Runs the ssh command that follows "--" (with a terminal on the far side)
 and types lines whose answers only a living shell can compute.  The shell's
 PID is part of each answer, so a session that was silently replaced by
-another is noticed."""
+another is noticed. With --do a command is typed before each answer, which
+then tells that it succeeded."""
 
 import os
 import re
@@ -54,7 +55,9 @@ class Session:
     def type_one(self):
         """Type one line and check its answer."""
         n = self.lines
-        self.child.stdin.write(b"echo %d-$((%d * 7))-$$-end\n" % (n, n))
+        do = self.args.do.replace("{n}", str(n)).encode()
+        self.child.stdin.write(b"%secho %d-$((%d * 7))-$$-end\n"
+                               % (do and do + b" && ", n, n))
         self.child.stdin.flush()
         found = self.answer(rb"\b%d-%d-(\d+)-end" % (n, n * 7))
         if found:
@@ -89,6 +92,8 @@ def main():
                      help="seconds between an answer and the next line")
     top.add_argument("--timeout", type=float, default=60,
                      help="seconds after which an answer is given up")
+    top.add_argument("--do", default="", metavar="COMMAND",
+                     help="a command before each answer; {n} is its number")
     top.add_argument("command", nargs="+", help="-- ssh -tt ...")
     Session(top.parse_args()).main()
 

@@ -5,6 +5,10 @@
 import _remus
 
 AOF = "/root/appendonlydir/appendonly.aof.1.incr.aof"
+LOG = "/root/appends"
+# One line more in the log, past every cache of the guest.
+APPEND = ("printf '%d\\n' {n} | dd of=" + LOG + " oflag=append "
+          "conv=notrunc,fsync 2>/dev/null")
 
 
 def start(lab, name="g1", **config):
@@ -81,3 +85,50 @@ def equal(lab, here, there):
     sums = [lab.out(host, f"sha256sum <{path}", timeout=120)
             for host, path in (("A", here), ("B", there))]
     assert sums[0] == sums[1], f"{here} on A is not {there} on B"
+
+
+class Appends:
+    """One ssh session that appends a line and syncs it, again and again; an
+    answer is the promise that the line is on the disk."""
+
+    def __init__(self, lab, guest):
+        self.guest = guest
+        guest.sh(f"rm -f {LOG}", check=True)
+        self.client = lab.client_start(
+            "ssh-session", "--interval", "0.1", *_remus.ON, "--do", APPEND,
+            "--", *guest.ssh_argv(None, "-tt"))
+
+    def warm_up(self):
+        """The first lines are there."""
+        self.client.wait_progress("lines", 2, 120)
+
+    def go_on(self):
+        """Some lines more, from now."""
+        self.client.wait_progress(
+            "lines", self.client.progress().get("lines", 0) + 3, 120)
+
+    def finish(self):
+        """Stop; on the disk is every line that was acknowledged, each once,
+        and at most the one that was on its way. How many were acknowledged."""
+        report = self.client.stop(60)
+        assert report["good"], report
+        self.guest.sh("sync; echo 3 >/proc/sys/vm/drop_caches", check=True)
+        lines = self.guest.sh(f"cat {LOG}", check=True).stdout.split()
+        assert lines == [b"%d" % n for n in range(len(lines))], lines
+        assert report["lines"] <= len(lines) <= report["lines"] + 1, \
+            (len(lines), report)
+        return report["lines"]
+
+
+def sound(lab, guest, host):
+    """The disk as it is at this moment, its journal replayed, has a file
+    system without an error. The guest stands still for a moment."""
+    copy = "/srv/lab/moment.img"
+    lab.out(host, f"xl pause {guest.name}; cp --sparse=always {guest.disk} "
+                  f"{copy}; status=$?; xl unpause {guest.name}; exit $status")
+    # Replays the journal, and nothing else: it exits with 1 if it did.
+    done = lab.sh(host, f"e2fsck -p {copy}")
+    assert done.returncode in (0, 1), done
+    done = lab.sh(host, f"e2fsck -f -n {copy}; status=$?; rm {copy}; "
+                        "exit $status")
+    assert done.returncode == 0, done
