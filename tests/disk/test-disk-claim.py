@@ -261,10 +261,17 @@ def still_a_copy(folder):
         h.crash()
         said = h.refused("A7: no start while a copy may take over",
                          "keeps a copy of it at this moment", "other",
-                         f"'xl remus-disk end {h.copy}'")
+                         f"'xl remus-disk end {h.copy}' on other")
         ok(h.asked() > 2, "and that was asked for a while")
         ok(FORCE not in said, "force is not the way out of that")
+        same(h.one.serve("solo", h.image)[0], 0, "this host decided alone")
+        said = h.starts("a guest that ran on here is not held up by a copy "
+                        "whose session is gone")
+        ok("keeps a copy of it" in said, "and that is said")
+        h.one.serve("end", h.image)
+        os.unlink(f"{h.one.dir}/state/{os.path.basename(h.a)}/solo")
         h.two.serve("end", h.copy)
+        h.asked()
         h.starts("A7: the other host's is a copy, and nobody keeps it: start")
         same(h.asked(), 1, "it was asked")
         handle = client(h.a)
@@ -316,6 +323,11 @@ def not_heard(folder):
             h.bend(bend)
             h.refused(f"A7: no start if the other host {label}", h.image,
                       "may not be the newest", "other", text, FORCE)
+        # A command of one's own in the place of ssh.
+        h.one.serve("pair", h.image, "nc other 1", "", h.copy)
+        h.refused("A7: nor if it was reached in another way",
+                  "was started without ssh", FORCE)
+        h.one.serve("pair", h.image, "other", "ssh", h.copy)
         # The guest ran on here: it may be started again, in this life.
         h.bend("echo down >&2; exit 255")
         same(h.one.serve("solo", h.image)[0], 0, "this host decided alone")
