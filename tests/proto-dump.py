@@ -65,7 +65,7 @@ def hello_reply(body, hdr):
      res) = struct.unpack_from(">HHI16sQHHHH", body)
     need(version == 1, f"version {version}")
     need(port, "port 0")
-    need(caps & ~0xF == 0, f"capabilities {caps:#x}")
+    need(caps & ~0x1F == 0, f"capabilities {caps:#x}")
     need(res == 0, "reserved octets")
     addr = text_at_end(body, 40, addr_len, "address")
     need(ADDR.fullmatch(addr), "address is not numeric")
@@ -109,7 +109,7 @@ def challenge(body, hdr):
 
 def attach(body, hdr):
     session, channel, path, res, mac = struct.unpack(">16sBBH32s", body)
-    need(channel in (1, 2, 3, 4), f"channel {channel}")
+    need(channel in (1, 2, 3, 4, 5), f"channel {channel}")
     need(path < 8, f"path {path}")
     need(res == 0, "reserved octets")
     return (f"session={session.hex()} channel={channel} path={path} "

@@ -173,7 +173,7 @@ static void test_samples(void)
         ok(every_bit_counts(&s), "%s: every bit counts", s.name);
         ok(small_buffers_refused(&s), "%s: every too small buffer", s.name);
     }
-    ok(n == 33, "33 samples");
+    ok(n == 34, "34 samples");
     for (unsigned int t = 0; t < 64; t++)
         if (strcmp(proto_type_name(t), "?") && !seen[t])
             ok(false, "no sample of %s", proto_type_name(t));
@@ -302,12 +302,12 @@ static const struct {
     L("hello-reply", proto_hello_reply_wire, version, 0),
     L("hello-reply", proto_hello_reply_wire, version, PROTO_VERSION + 1),
     L("hello-reply", proto_hello_reply_wire, port, 0),
-    L("hello-reply", proto_hello_reply_wire, caps, 0x10),
+    L("hello-reply", proto_hello_reply_wire, caps, 0x20),
     L("hello-reply", proto_hello_reply_wire, addr_len, 8),
     L("hello-reply", proto_hello_reply_wire, addr_len, 10),
     L("hello-reply", proto_hello_reply_wire, addr_len, 64),
     L("attach-data", proto_attach_wire, channel, 0),
-    L("attach-data", proto_attach_wire, channel, 5),
+    L("attach-data", proto_attach_wire, channel, 6),
     L("attach-data", proto_attach_wire, path, PROTO_PATH_MAX),
     L("attached", proto_attached_wire, state, PROTO_STATE_MAX + 1),
     L("epoch-begin", proto_epoch_begin_wire, flags, 4),

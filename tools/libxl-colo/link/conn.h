@@ -135,7 +135,8 @@ int conn_read(struct conn *c, struct proto_msg *m, uint8_t *buf,
               struct xlc_error *err);
 
 /**
- * conn_raw_send() - octets without frames, on a PROTO_CH_DISK connection
+ * conn_raw_send() - octets without frames, on a PROTO_CH_DISK or
+ * PROTO_CH_PROXY connection
  *
  * From here on one thread uses these three, on the non-blocking socket. After
  * -EAGAIN the same octets come first in the next call.

@@ -298,7 +298,7 @@ static int check_attach(const struct proto_msg *m, struct xlc_error *err)
 {
     const struct proto_attach *a = &m->u.attach;
 
-    if (a->channel < PROTO_CH_DATA || a->channel > PROTO_CH_DISK)
+    if (a->channel < PROTO_CH_DATA || a->channel > PROTO_CH_PROXY)
         return xlc_error_set(err, -EPROTO, "ATTACH: unknown channel %u",
                              a->channel);
     if (a->path >= PROTO_PATH_MAX)

@@ -15,6 +15,8 @@
  *          one for each address of S (a path), and one of P's guard
  *   disk   TCP, TLS 1.3: one for each mirrored disk; after ATTACHED no frames
  *          but the octets of the disk's stream, both ways
+ *   proxy  TCP, TLS 1.3: the same for what the two proxies say (wire.h), if
+ *          packets are compared
  */
 #ifndef XLC_PROTO_H
 #define XLC_PROTO_H
@@ -136,6 +138,7 @@ enum proto_channel {
     PROTO_CH_CTRL = 2,
     PROTO_CH_GUARD = 3,
     PROTO_CH_DISK = 4, /* the path is the disk's place in PROTO_DISKS */
+    PROTO_CH_PROXY = 5, /* path 0 */
 };
 
 /* States of P in HEARTBEAT; what they mean is in prim.h. The numbers are
@@ -179,8 +182,10 @@ enum proto_role {
 #define PROTO_CAP_RESUME    0x00000002u /* reserved: resume a connection */
 #define PROTO_CAP_DISK      0x00000004u /* disks are mirrored */
 #define PROTO_CAP_COLO      0x00000008u /* the copy is put back in place */
+#define PROTO_CAP_PROXY     0x00000010u /* packets are compared; with COLO */
 #define PROTO_CAP_ALL                                                   \
-    (PROTO_CAP_PLAINTEXT | PROTO_CAP_RESUME | PROTO_CAP_DISK | PROTO_CAP_COLO)
+    (PROTO_CAP_PLAINTEXT | PROTO_CAP_RESUME | PROTO_CAP_DISK |          \
+     PROTO_CAP_COLO | PROTO_CAP_PROXY)
 
 /* Why a guest or a protection ended: PROTO_END, PROTO_DROP. */
 enum proto_reason {

@@ -70,6 +70,7 @@ int wirestream_open(struct wirestream *s, int fd,
     s->out = malloc(WIRESTREAM_OUT);
     s->in = malloc(WIRESTREAM_IN);
     s->fd = fd;
+    s->more = true; /* @ops may hold what came before */
     r = s->out && s->in ? wirestream_put(s, &hello) : -ENOMEM;
     if (r) {
         s->fd = -1; /* stays the caller's */

@@ -44,7 +44,8 @@ struct wirestream_ops {
  * @primary: this end is the primary's
  * @vifs: of the guest
  * @greeted: the other end's HELLO was read
- * @more: the last wirestream_fill() ended for lack of room; do not wait for @fd
+ * @more: there may be something to read of which @fd says nothing: at first,
+ *        and when wirestream_fill() ended for lack of room
  * @out, @out_at, @out_end: octets not written yet are from @out_at to
  *                          @out_end
  * @in, @in_at, @in_end: the same, not taken yet
