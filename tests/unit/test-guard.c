@@ -23,6 +23,7 @@
 #include "log.h"
 #include "monitor.h"
 #include "netbuf.h"
+#include "plane.h"
 #include "prim.h"
 #include "primary.h"
 #include "reunion.h"
@@ -35,6 +36,7 @@
  * @state: of the worker when it dies; @breaks: connections that break before
  * @ends: it does not die, but ends, having gone on alone after silence
  * @resumed, @destroyed, @discarded: what was done here
+ * @cleared: its vifs were opened; @too_early: before it was settled or gone
  * @at_resume, @at_destroy: states that had been heard there by then
  * @yours: how often YOURS had been heard when it was destroyed
  * @monitor: somebody stays; @meet: and looks for the other copy
@@ -49,6 +51,7 @@ static struct trial {
     unsigned int breaks;
     bool ends;
     bool resumed, destroyed, discarded, monitor, meet;
+    bool cleared, too_early;
     unsigned int at_resume, at_destroy, yours;
 } t;
 
@@ -75,7 +78,7 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
     sh->final = t.state == PRIM_HANDING;
     sh->asked = sh->final;
     sh->state = t.state;
-    sh->netbuf = true;
+    sh->netbuf = sh->plane = true;
     sh->linked = true;
     for (int i = 0; i < 3000 && *attached < 1 + t.breaks; i++)
         nanosleep(&nap, NULL);
@@ -195,6 +198,14 @@ int netbuf_cut(struct netbuf *nb, struct xlc_error *err)
     return 0;
 }
 
+int plane_clear_domain(uint32_t domid, struct xlc_error *err)
+{
+    (void)err;
+    t.cleared = domid == 7;
+    t.too_early = !t.resumed && !t.destroyed;
+    return 0;
+}
+
 void netbuf_free(struct netbuf *nb)
 {
     (void)nb;
@@ -285,12 +296,15 @@ static void test_drop(void)
     ok(try(PRIM_PROTECTED, PROTO_DROPPED, 0) == XLC_WORKER_DIED &&
        t.f.heard[PROTO_DROP] && t.resumed && !t.destroyed,
        "killed, the peer drops its copy: the guest goes on");
+    ok(t.cleared && !t.too_early,
+       "RULES A12: once it does, its vifs are as they were");
     ok(HEARD(t.f.states, PROTECTED) && HEARD(t.f.states, DROPPING) &&
        !HEARD(t.at_resume, SOLO), "each state was heard while it was true");
     ok(t.monitor && !t.meet, "nobody has to look for another copy");
     ok(try(PRIM_PROTECTED, PROTO_PROMOTED, 0) == XLC_MOVED && t.destroyed &&
        !t.resumed && t.discarded && !t.monitor,
        "killed, the peer runs the guest: ours goes, with what it said");
+    ok(!t.cleared, "RULES A12: its vifs stay closed until they are gone");
 }
 
 static void test_silence(void)
@@ -305,6 +319,7 @@ static void test_silence(void)
     ok(t.meet, "RULES A2: somebody looks for the other copy then, too");
     ok(try(PRIM_YIELDING, 0, 0) == XLC_STUCK && !t.resumed && !t.destroyed,
        "killed when the peer was taking over: it stands still");
+    ok(!t.cleared, "RULES A12: and its vifs stay closed");
 }
 
 /* RULES A13 */

@@ -133,7 +133,15 @@ static void test_each(void)
     GOOD("--netbuf-limit 131072 d h", a.o.netbuf_bytes == 131072);
     GOOD("--plaintext d h", a.o.plaintext);
     GOOD("--colo --mode=remus d h", a.o.colo);
-    GOOD("--mode remus d h", !a.o.colo);
+    GOOD("--mode remus d h", !a.o.colo && a.o.mode == XLC_MODE_REMUS);
+    GOOD("d h", !a.o.colo && a.o.mode == XLC_MODE_REMUS);
+    GOOD("-c d h", a.o.colo && a.o.mode == XLC_MODE_AUTO);
+    GOOD("-c -p d h", a.o.colo && a.notes.n == 1);
+    GOOD("--mode auto d h", a.o.colo && a.o.mode == XLC_MODE_AUTO);
+    GOOD("--colo --mode=colo d h", a.o.colo && a.o.mode == XLC_MODE_COLO);
+    GOOD("--colo --mode=remus -Fn d h", a.o.mode == XLC_MODE_REMUS);
+    GOOD("--colo --set late-limit=7 --set min-run=20 d h",
+         a.o.nsettings == 2 && !strcmp(a.o.settings[1], "min-run=20"));
     GOOD("--quiet d h", a.o.quiet);
     GOOD("--verbose d h", a.o.verbose);
     GOOD("--peer 10.0.0.2 d h", a.o.npeers == 1 &&
@@ -190,12 +198,16 @@ static void test_refused(void)
         { "-b d h", "-b: replicating to nowhere is left to" },
         { "-F -b d h", "/usr/lib/xen-*/bin/xl remus" },
         { "-N /script d h", "-N: a network buffer script" },
-        { "-c d h", "--colo: what the two copies send can't be compared" },
-        { "--colo d h", "--colo --mode=remus keeps a copy" },
-        { "--colo --mode=auto d h", "--mode=auto: what the two copies" },
-        { "--mode colo d h", "--mode=colo: what the two copies" },
-        { "--colo --mode fast d h", "--mode fast: it can be remus" },
-        { "-p d h", "-p: what the two copies send can't be compared yet" },
+        { "--colo --mode fast d h", "--mode fast: it must be auto, colo or" },
+        { "-F -n --colo d h", "-n: while the copy runs beside the guest" },
+        { "--set late-limit=7 d h", "--set: late-limit 7: it would change "
+          "nothing" },
+        { "--colo --set late-limit d h", "--set: 'late-limit': it must be "
+          "key=value" },
+        { "--colo --set late-limit=0 d h", "--set: late-limit 0: it must be "
+          "1 to 60000" },
+        { "--colo --set fast=1 d h", "--set: fast: no setting" },
+        { "--colo --set mode=colo d h", "--set: mode: --mode says that" },
         { "-x d h", "-x: no such option" },
         { "--frobnicate d h", "--frobnicate: no such option" },
         { "--p 1 d h", "--p: no such option" }, /* peer, port, plaintext */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "live.h"
 #include "remus-opts.h"
 
 #define AT(field)  .where = offsetof(struct remus_args, field)
@@ -77,13 +78,20 @@ static const struct opt opts[] = {
       .text = "Overwrite images on <host> of which it is not known\n"
               "that they are copies of this guest's." },
     { 'c', "colo", NULL, OPT_FLAG, AT(o.colo),
-      .text = "Keep the copy as a domain that is put back in place at\n"
-              "each checkpoint, so that a failover restores nothing.\n"
-              "PVH guests; needs --mode=remus, as the copies can't be\n"
-              "compared yet." },
+      .text = "Keep the copy as a domain that runs beside the guest;\n"
+              "what both send leaves at once, what differs costs a\n"
+              "checkpoint. A failover restores nothing. PVH guests\n"
+              "without writable disks." },
     { 0, "mode", "MODE", OPT_STRING, AT(mode),
-      .text = "remus: what the guest sends waits for checkpoints. (auto\n"
-              "and colo can't be had yet.)" },
+      .text = "auto (--colo's default): the copy runs while that serves\n"
+              "clients better. colo: it always does. remus: all that\n"
+              "the guest sends waits for checkpoints; with --colo the\n"
+              "copy is put back at each, and does not run." },
+    { 0, "set", "KEY=VALUE", OPT_LIST, AT(o.settings),
+      .count = offsetof(struct remus_args, o.nsettings),
+      .max = XLC_SETTING_MAX,
+      .text = "Begin with this setting; the keys are those of\n"
+              "remus-set. May be repeated." },
     { 0, "events", "FILE", OPT_STRING, AT(o.events),
       .text = "Append to FILE what happens, a line of JSON each; see\n"
               "remus-report." },
@@ -99,28 +107,50 @@ static const struct opt opts[] = {
               "/usr/lib/xen-*/bin/xl remus -F -n -d -b DOMAIN HOST" },
     { 'N', NULL, "SCRIPT", OPT_REFUSE,
       .text = "a network buffer script of your own is not supported yet" },
-    { 'p', NULL, NULL, OPT_REFUSE,
-      .text = "what the two copies send can't be compared yet" },
+    { 'p', NULL, NULL, OPT_NOTE,
+      .text = "-p has no effect: with --colo packets are compared by xl-colo's "
+              "own proxy" },
 };
 #define NOPTS ((unsigned int)(sizeof(opts) / sizeof(opts[0])))
 
 /* The others are not worth a line of help. */
 #define NOPTS_SHOWN (NOPTS - 4)
 
-static int check_mode(const struct xlc_options *o, const char *mode,
-                      struct xlc_error *err)
+/* auto and colo are modes of --colo; --colo alone is auto. */
+static int set_mode(struct xlc_options *o, const char *mode,
+                    struct xlc_error *err)
 {
-    bool known = !mode || !strcmp(mode, "remus") || !strcmp(mode, "auto") ||
-                 !strcmp(mode, "colo");
+    enum policy_wish w = mode ? policy_wish_find(mode) :
+                         o->colo ? POLICY_AUTO : POLICY_REMUS;
 
-    if (!known)
-        return xlc_error_set(err, -EINVAL, "--mode %.64s: it can be remus",
-                             mode);
-    if (mode ? !strcmp(mode, "remus") : !o->colo) return 0;
-    return xlc_error_set(err, -EINVAL, "%s%s: what the two copies send can't "
-                         "be compared yet; --colo --mode=remus keeps a copy "
-                         "that needs no restore, and protects by checkpoints",
-                         mode ? "--mode=" : "--colo", mode ? mode : "");
+    if (w == POLICY_NWISHES)
+        return xlc_error_set(err, -EINVAL, "--mode %.64s: it must be auto, "
+                             "colo or remus", mode);
+    o->mode = (enum xlc_mode)w;
+    o->colo = o->colo || w != POLICY_REMUS;
+    if (o->no_net && w != POLICY_REMUS)
+        return xlc_error_set(err, -EINVAL, "-n: while the copy runs beside "
+                             "the guest, what the guest sends is compared, "
+                             "and so held back; --mode=remus can do without");
+    return 0;
+}
+
+/* The settings must make sense for the mode, each and together. */
+static int check_settings(const struct xlc_options *o, struct xlc_error *err)
+{
+    struct policy_set set;
+    int r = 0;
+
+    policy_set_init(&set);
+    set.wish = (enum policy_wish)o->mode;
+    set.interval_ms = o->interval_ms;
+    for (unsigned int i = 0; i < o->nsettings && !r; i++) {
+        r = live_parse(&set, o->mode != XLC_MODE_REMUS, o->settings[i], err);
+        if (!r && set.wish != (enum policy_wish)o->mode)
+            r = xlc_error_set(err, -EINVAL, "mode: --mode says that");
+    }
+    if (r) xlc_error_wrap(err, "--set");
+    return r;
 }
 
 /* What an option alone can't know. */
@@ -199,8 +229,9 @@ int remus_args_parse(struct remus_args *a, int argc, char **argv,
     if (first < 0) return first;
     a->o.domain = argv[first];
     a->o.host = argv[first + 1];
-    r = check_mode(&a->o, a->mode, err);
+    r = set_mode(&a->o, a->mode, err);
     if (!r) r = check(&a->o, err);
+    if (!r) r = check_settings(&a->o, err);
     if (r && a->o.config)
         xlc_error_wrap(err, "with what %s says", a->o.config);
     return r;

@@ -32,7 +32,7 @@
  * struct remus_args - what `xl remus` was told
  * @o: for xlc_protect()
  * @notes: what to tell the user about options without effect
- * @mode: "remus", or NULL
+ * @mode: "auto", "colo", "remus", or NULL
  * @config: --config; NULL to look for the domain's own, "" for none
  * @colo: what was read from it; @o points into it
  */

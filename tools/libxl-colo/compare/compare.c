@@ -157,8 +157,12 @@ void leave(struct flow *f, struct slot *s)
 /* A frame of the primary leaves its flow, if it is in one, for the caller. */
 void release(struct compare *c, struct slot *s)
 {
+    uint64_t held = c->now > s->time ? c->now - s->time : 0;
+
     if (s->flow) leave(s->flow, s);
     ring_add(&c->out, &s->in_all);
+    c->st.held_ns += held;
+    if (held > c->longest_ns) c->longest_ns = held;
     s->flow = NULL;
     c->nout++;
     c->st.held--;
@@ -239,7 +243,7 @@ static void primary_in(struct compare *c, struct slot *s, size_t len,
     s->pub.vnet = vnet ? *vnet : (struct packet_vnet){ 0 };
     s->seg = (struct seg){ .frame = s->buf, .vnet = s->pub.vnet };
     s->arrival = c->arrival++;
-    s->time = now;
+    c->now = s->time = now;
     c->pool.bytes += len;
     c->st.primary++;
     c->st.held_bytes += len;
@@ -389,6 +393,7 @@ int compare_secondary(struct compare *c, const struct compare_meta *meta,
     if (!len) return -EINVAL;
     if (len > PACKET_MAX) return -EMSGSIZE;
     c->st.secondary++;
+    c->now = now;
     if (meta->epoch != c->epoch) {
         c->st.stale++;
         return 0;

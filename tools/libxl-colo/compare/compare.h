@@ -174,6 +174,7 @@ struct compare_isn {
  * @flows: flows remembered (gauge)
  * @aged: flows forgotten
  * @run_ns: how long the last epoch ran from cut to wanted
+ * @held_ns: how long those that left had been held, all together
  */
 struct compare_stats {
     uint64_t primary, secondary;
@@ -185,6 +186,7 @@ struct compare_stats {
     uint64_t held, held_bytes, held_max, waiting_secondary;
     uint64_t flows, aged;
     uint64_t run_ns;
+    uint64_t held_ns;
 };
 
 /**
@@ -331,6 +333,14 @@ int compare_abort(struct compare *c, uint64_t epoch, uint64_t now);
 void compare_open(struct compare *c, uint64_t now);
 
 void compare_get_stats(const struct compare *c, struct compare_stats *s);
+
+/** compare_longest_ns() - the longest that one of those was held that left
+ * since this was asked last */
+uint64_t compare_longest_ns(struct compare *c);
+
+/** compare_set_limits() - other ones of compare_opts, at once */
+void compare_set_limits(struct compare *c, uint64_t late_ns,
+                        uint64_t plug_ns);
 
 /** compare_reason_name() - a word for logs and JSON */
 const char *compare_reason_name(enum compare_reason reason);

@@ -208,6 +208,7 @@ struct compare {
     uint32_t ncuts, cut;
     uint64_t arrival, pos, committed, epoch;
     uint64_t cut_at, covered_at, connected_at, swept_at;
+    uint64_t now, longest_ns; /* of the call; see compare_longest_ns() */
     enum compare_mode mode, next_mode;
     bool connected, open;
     struct compare_want want;

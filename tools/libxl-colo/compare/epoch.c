@@ -107,6 +107,7 @@ int compare_commit(struct compare *c, uint64_t epoch, uint64_t now)
     struct cut *cut = find_cut(c, epoch);
 
     if (!cut) return -ENOENT;
+    c->now = now;
     c->committed = cut->pos;
     remove_cuts(c, 0, (uint32_t)(cut - c->cuts) + 1);
     while (!ring_empty(&c->held)) {
@@ -141,6 +142,7 @@ int compare_abort(struct compare *c, uint64_t epoch, uint64_t now)
 
 void compare_open(struct compare *c, uint64_t now)
 {
+    c->now = now;
     while (!ring_empty(&c->held)) {
         struct slot *s = ring_entry(c->held.next, struct slot, in_all);
 
@@ -173,6 +175,21 @@ void compare_svm_connected(struct compare *c, uint64_t now)
     if (c->connected) return;
     c->connected = true;
     c->connected_at = now;
+}
+
+uint64_t compare_longest_ns(struct compare *c)
+{
+    uint64_t ns = c->longest_ns;
+
+    c->longest_ns = 0;
+    return ns;
+}
+
+void compare_set_limits(struct compare *c, uint64_t late_ns,
+                        uint64_t plug_ns)
+{
+    c->o.late_ns = late_ns;
+    c->o.plug_ns = plug_ns;
 }
 
 void compare_get_stats(const struct compare *c, struct compare_stats *s)
@@ -258,6 +275,7 @@ uint64_t compare_deadline(const struct compare *c)
 
 void compare_tick(struct compare *c, uint64_t now)
 {
+    c->now = now;
     if (clock_runs(c)) epoch_late(c, now);
     if (now - c->swept_at < SWEEP_NS) return;
     c->swept_at = now;

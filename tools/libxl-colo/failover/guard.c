@@ -47,6 +47,7 @@
 #include "monitor.h"
 #include "netbuf.h"
 #include "paths.h"
+#include "plane.h"
 #include "prim.h"
 #include "primary.h"
 #include "proto.h"
@@ -225,6 +226,19 @@ static void ask_peer(struct guard *g)
     }
 }
 
+/* The worker's TAPs went with it: since then the filters of its planes let
+ * nothing through, and what was held is lost. */
+static void clean_planes(struct guard *g)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (!g->sh->plane) return;
+    if (plane_clear_domain(g->sh->domid, &e))
+        log_error("%s: %s", g->sh->name, e.msg);
+    else
+        g->sh->plane = false;
+}
+
 static void clean_netbuf(struct guard *g, bool discard)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -257,6 +271,7 @@ static enum xlc_outcome yield(struct guard *g, struct guest *guest,
     cut_netbuf(g);
     xc_domain_pause(guest->xch, guest->domid);
     clean_netbuf(g, true);
+    /* A plane stays closed until the vif is gone. */
     if (libxl_domain_destroy(ctx, guest->domid, NULL))
         log_error("%s: `xl destroy %u`", g->sh->name, guest->domid);
     return XLC_MOVED;
@@ -293,6 +308,7 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
          * not sent (RULES A13). */
         bool sure = g->answer != 0;
 
+        clean_planes(g);
         clean_netbuf(g, !sure);
         g->sh->ended = s < 0 ? (uint32_t)-s : (uint32_t)g->sh->ended;
         return sure ? XLC_POWEROFF : XLC_UNCONFIRMED;
@@ -301,6 +317,7 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
     if (g->sh->paused) xc_domain_unpause(guest->xch, guest->domid);
     if (guest_clean(guest, g->sh->asked, &e))
         log_error("%s: %s", g->sh->name, e.msg);
+    clean_planes(g);
     clean_netbuf(g, false);
     return XLC_WORKER_DIED;
 }
@@ -342,6 +359,7 @@ static enum xlc_outcome recover(struct guard *g)
     if (xlctx_new(&ctx, &e) || guest_open(&guest, ctx, g->sh->uuid, &e)) {
         /* No such domain any more: nothing is left to resume. */
         log_warn("%s: %s", g->sh->name, e.msg);
+        clean_planes(g);
         clean_netbuf(g, true);
         outcome = g->answer == PROTO_PROMOTED ? XLC_MOVED : XLC_UNCONFIRMED;
     } else {
@@ -484,6 +502,7 @@ void xlc_options_init(struct xlc_options *o)
 {
     *o = (struct xlc_options){
         .ssh = "ssh",
+        .mode = XLC_MODE_REMUS,
         .interval_ms = XLC_INTERVAL_MS_DEFAULT,
         .heartbeat_ms = XLC_HEARTBEAT_MS_DEFAULT,
         .limit_ms = XLC_LIMIT_MS_DEFAULT,

@@ -22,6 +22,7 @@
  * @linked: @peer, @heartbeat_ms, @limit_ms, @generation are set: the guard
  *          makes its own connection
  * @netbuf: buffers are in place on the guest's vifs
+ * @plane: packet planes are on the guest's vifs (plane.h)
  * @asked: the guest may be suspended or may suspend
  * @state: enum prim_state
  * @final: the final epoch of a planned failover was cut
@@ -34,7 +35,7 @@
  * @alone: the guest goes on here, and the peer never said that its copy won't
  */
 struct shared {
-    _Atomic bool known, linked, netbuf, asked, final, finished;
+    _Atomic bool known, linked, netbuf, plane, asked, final, finished;
     _Atomic bool paused, closing, alone;
     _Atomic uint32_t domid, state, outcome, ended;
     _Atomic uint64_t beat_ms, acked, cut;

@@ -15,6 +15,7 @@
 
 #define XLC_PEER_MAX 4
 #define XLC_DISK_MAX 8
+#define XLC_SETTING_MAX 16
 
 /**
  * enum xlc_outcome - how a protection ended; the exit status of `xl remus`
@@ -59,6 +60,18 @@ const char *xlc_outcome_name(enum xlc_outcome o);
 const char *xlc_outcome_text(enum xlc_outcome o);
 
 /**
+ * enum xlc_mode - when what the domain sends may leave
+ * @XLC_MODE_AUTO: whatever serves its clients better, as measured
+ * @XLC_MODE_COLO: once the copy, which runs, has sent the same
+ * @XLC_MODE_REMUS: once a checkpoint covers it
+ */
+enum xlc_mode {
+    XLC_MODE_AUTO,
+    XLC_MODE_COLO,
+    XLC_MODE_REMUS,
+};
+
+/**
  * struct xlc_options - what `xl remus` was told
  * @domain: name, domid or uuid of the domain here
  * @config: the file that some of it was read from, NULL if none; for status
@@ -83,7 +96,10 @@ const char *xlc_outcome_text(enum xlc_outcome o);
  *         if not at the same path; @ndisks of them
  * @disk_rate: octets a second that the first copy of a disk may take; 0: any
  * @force_sync: overwrite images on the other host of which nothing is known
- * @colo: the copy is a domain that is put back at each checkpoint
+ * @colo: the copy is a domain that is put back at each checkpoint; needed for
+ *        a @mode that is not XLC_MODE_REMUS
+ * @settings: "key=value" as `xl remus-set` takes them; @nsettings of them
+ * @mode: the copy runs beside the domain, or only takes checkpoints
  * @events: a file for the event log (docs/events.md), NULL for none
  * @quiet: no progress
  * @verbose: debug log
@@ -109,6 +125,9 @@ struct xlc_options {
     const char *events;
     bool unsafe, no_net, no_disk, no_monitor, plaintext, quiet, verbose;
     bool colo;
+    enum xlc_mode mode;
+    const char *settings[XLC_SETTING_MAX];
+    unsigned int nsettings;
 };
 
 #define XLC_INTERVAL_MS_DEFAULT   200u

@@ -119,6 +119,13 @@ int plane_teardown(struct plane *p, struct xlc_error *err);
 int plane_clear(struct tc *tc, const char *vif, struct xlc_error *err);
 
 /**
+ * plane_clear_domain() - plane_clear() for every "vif<domid>.<devid>"
+ *
+ * Those that never had a plane are left as they are.
+ */
+int plane_clear_domain(uint32_t domid, struct xlc_error *err);
+
+/**
  * plane_filters() - the filters of a vif whose numbers are these
  * @f: room for PLANE_FILTERS; in the order in which they are added. The last
  *     two are those that plane_inline() adds.

@@ -211,6 +211,18 @@ void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
 
 /* ---- The peer's proxy ---------------------------------------------------- */
 
+/* Both can say and hear something once all vifs are connected. */
+static void connected(struct proxy_primary *p, unsigned int vif, uint64_t now)
+{
+    p->plugged |= UINT32_C(1) << vif;
+    compare_svm_connected(p->ports[vif].engine, now);
+    if (p->s.connected || p->plugged != (UINT32_C(1) << p->nports) - 1)
+        return;
+    p->s.connected = true;
+    p->s.lag_us = now / 1000u > p->cut_us ? now / 1000u - p->cut_us : 0;
+    pri_notify(p);
+}
+
 static int take_message(struct proxy_primary *p, const struct wire_msg *m,
                         uint64_t now, struct xlc_error *err)
 {
@@ -228,7 +240,7 @@ static int take_message(struct proxy_primary *p, const struct wire_msg *m,
         return compare_secondary(engine, &meta, m->u.frame.data,
                                  m->u.frame.len, &m->u.frame.vnet, now);
     case WIRE_CONNECTED:
-        if (m->epoch == p->s.epoch) compare_svm_connected(engine, now);
+        if (m->epoch == p->s.epoch) connected(p, m->vif, now);
         return 0;
     case WIRE_WANT:
         if (m->epoch == p->s.epoch)

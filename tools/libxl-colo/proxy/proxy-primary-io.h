@@ -42,6 +42,9 @@ struct pri_port {
  * @cut_owed: the peer has not been told of the last cut
  * @wanted: the session was told that a checkpoint is wanted
  * @quit: the thread is to end
+ * @cut_us: when the last cut was; @plugged: vifs of the peer's copy that are
+ *          connected since, one bit each
+ * @told_packets, @told_ns: what proxy_primary_held() has said
  * @s: what is counted, and the state that is shown
  */
 struct proxy_primary {
@@ -57,6 +60,9 @@ struct proxy_primary {
     bool cut_owed;
     bool wanted;
     bool quit;
+    uint64_t cut_us;
+    uint32_t plugged;
+    uint64_t told_packets, told_ns;
     struct proxy_primary_status s;
 };
 

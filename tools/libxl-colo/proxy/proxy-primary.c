@@ -39,6 +39,8 @@ enum pri_letter {
     PRI_COMMIT,
     PRI_ABORT,
     PRI_MODE,
+    PRI_LIMITS,
+    PRI_HELD,
     PRI_OPEN,
     PRI_IDLE,
     PRI_STATUS,
@@ -110,6 +112,9 @@ static int do_cut(struct proxy_primary *p, uint64_t epoch,
     p->s.mode = p->mode_next;
     p->cut_owed = true;
     p->wanted = false;
+    p->cut_us = now / 1000u;
+    p->plugged = 0;
+    p->s.connected = false;
     return 0;
 }
 
@@ -194,6 +199,26 @@ static void do_status(struct proxy_primary *p, struct proxy_primary_status *s)
 _Static_assert(sizeof(struct compare_stats) % sizeof(uint64_t) == 0,
                "counters only");
 
+static void do_held(struct proxy_primary *p, struct proxy_primary_held *h)
+{
+    uint64_t packets = 0, ns = 0, longest = 0;
+
+    for (unsigned int i = 0; i < p->nports; i++) {
+        struct compare_stats s;
+        uint64_t one = compare_longest_ns(p->ports[i].engine);
+
+        compare_get_stats(p->ports[i].engine, &s);
+        packets += s.released;
+        ns += s.held_ns;
+        if (one > longest) longest = one;
+    }
+    h->packets = packets - p->told_packets;
+    h->held_us = (ns - p->told_ns) / 1000u;
+    h->longest_us = longest / 1000u;
+    p->told_packets = packets;
+    p->told_ns = ns;
+}
+
 static int do_letter(struct proxy_primary *p, struct letter *l)
 {
     switch ((enum pri_letter)l->what) {
@@ -218,6 +243,14 @@ static int do_letter(struct proxy_primary *p, struct letter *l)
         p->mode_next = (enum compare_mode)l->number;
         for (unsigned int i = 0; i < p->nports; i++)
             compare_set_mode(p->ports[i].engine, p->mode_next);
+        return 0;
+    case PRI_LIMITS:
+        for (unsigned int i = 0; i < p->nports; i++)
+            compare_set_limits(p->ports[i].engine, l->number,
+                               *(const uint64_t *)l->data);
+        return 0;
+    case PRI_HELD:
+        do_held(p, l->data);
         return 0;
     case PRI_OPEN:
         return do_open(p);
@@ -485,6 +518,18 @@ int proxy_primary_open(struct proxy_primary *p, struct xlc_error *err)
 int proxy_primary_idle(struct proxy_primary *p, struct xlc_error *err)
 {
     return ask(p, PRI_IDLE, 0, NULL, err);
+}
+
+int proxy_primary_held(struct proxy_primary *p, struct proxy_primary_held *h,
+                       struct xlc_error *err)
+{
+    return ask(p, PRI_HELD, 0, h, err);
+}
+
+int proxy_primary_limits(struct proxy_primary *p, uint64_t late_ns,
+                         uint64_t plug_ns, struct xlc_error *err)
+{
+    return ask(p, PRI_LIMITS, late_ns, &plug_ns, err);
 }
 
 int proxy_primary_status(struct proxy_primary *p,

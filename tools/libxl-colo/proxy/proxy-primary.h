@@ -62,6 +62,8 @@ struct proxy_primary_cfg {
  * @ports_lost: vifs whose packets can't be read any more
  * @cut_unread: cuts at which the engine was full, so that a TAP may not have
  *              been read until it was empty
+ * @connected: the peer's copy says and hears something in @epoch
+ * @lag_us: from the last cut after which it did until then
  * @sent, @received: octets from and to the peer's proxy
  * @compare: all vifs together
  * @err: why it does not work any more, or why the stream was closed (until
@@ -77,9 +79,21 @@ struct proxy_primary_status {
     uint64_t out_frames, out_lost;
     uint64_t oversize, cut_unread;
     unsigned int ports_lost;
+    bool connected;
+    uint64_t lag_us;
     uint64_t sent, received;
     struct compare_stats compare;
     struct xlc_error err;
+};
+
+/**
+ * struct proxy_primary_held - the packets that left since this was asked last
+ * @packets: how many
+ * @held_us: how long they had been held, all together
+ * @longest_us: and the one that was held longest
+ */
+struct proxy_primary_held {
+    uint64_t packets, held_us, longest_us;
 };
 
 /* Start it, passive and without a peer. Output is held from now on. */
@@ -94,8 +108,8 @@ void proxy_primary_stop(struct proxy_primary *p);
 /**
  * proxy_primary_event_fd() - readable (an eventfd) when something happened
  *
- * A checkpoint is wanted, the stream broke, or the proxy can't go on: then
- * proxy_primary_status() says what.
+ * A checkpoint is wanted, the peer's copy is connected, the stream broke, or
+ * the proxy can't go on: then proxy_primary_status() says what.
  */
 int proxy_primary_event_fd(const struct proxy_primary *p);
 
@@ -139,6 +153,14 @@ int proxy_primary_open(struct proxy_primary *p, struct xlc_error *err);
 /* Return: 0 if nothing waits to be read or written anywhere (before the plane
  * is taken away); -EAGAIN, also while input is held. */
 int proxy_primary_idle(struct proxy_primary *p, struct xlc_error *err);
+
+/* For one caller. */
+int proxy_primary_held(struct proxy_primary *p, struct proxy_primary_held *h,
+                       struct xlc_error *err);
+
+/* Another late_ns and plug_ns of struct compare_opts, at once. */
+int proxy_primary_limits(struct proxy_primary *p, uint64_t late_ns,
+                         uint64_t plug_ns, struct xlc_error *err);
 
 int proxy_primary_status(struct proxy_primary *p,
                          struct proxy_primary_status *s,

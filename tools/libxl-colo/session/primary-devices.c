@@ -22,6 +22,7 @@
 #include "devices.h"
 #include "log.h"
 #include "primary.h"
+#include "primary-proxy.h"
 
 /**
  * struct primary_devices - see above
@@ -123,7 +124,8 @@ static int hold(struct primary *p, const struct device *v,
         p->devices->wait = true;
         return 0;
     }
-    if (p->nb) r = netbuf_add(p->nb, &vif, p->o->netbuf_bytes, err);
+    if (p->nb && !primary_proxy_holds(p, v->ifname))
+        r = netbuf_add(p->nb, &vif, p->o->netbuf_bytes, err);
     pthread_mutex_unlock(&p->nb_lock);
     if (r == 1) log_info("%s: %s is held from now on", p->rec.name, v->ifname);
     return r;

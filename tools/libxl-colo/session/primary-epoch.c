@@ -16,6 +16,7 @@
 #include "log.h"
 #include "primary.h"
 #include "primary-disks.h"
+#include "primary-proxy.h"
 #include "xlctx.h"
 
 /* At a cut nothing may move in the buffer for so long; and how long that may
@@ -72,6 +73,7 @@ static void hook_asked(void *opaque, bool asked)
     struct primary *p = opaque;
 
     p->sh->asked = asked;
+    primary_proxy_asked(p, asked);
     LOCK_SCOPE(&p->lock);
     p->suspended_since_ms = asked ? clock_ms() : 0;
     if (!asked) return;
@@ -94,6 +96,7 @@ static int hook_cut(void *opaque, uint64_t n, enum capture_after *after_r,
     pthread_mutex_lock(&p->nb_lock);
     if (p->nb) r = netbuf_settle(p->nb, QUIET_US, SETTLE_US, &e);
     pthread_mutex_unlock(&p->nb_lock);
+    if (!r) r = primary_proxy_settle(p, &e);
     LOCK_SCOPE(&p->lock);
     if (p->stop) {
         if (p->freeze) *after_r = CAPTURE_LEAVE;
@@ -105,6 +108,7 @@ static int hook_cut(void *opaque, uint64_t n, enum capture_after *after_r,
     pthread_mutex_lock(&p->nb_lock);
     if (p->nb) r = netbuf_buffer(p->nb, err);
     pthread_mutex_unlock(&p->nb_lock);
+    if (!r) r = primary_proxy_cut(p, n, err);
     if (r) return r;
     if (p->final_now) {
         *after_r = CAPTURE_LEAVE;
@@ -133,10 +137,23 @@ static int hook_whole(void *opaque, uint64_t n, struct xlc_error *err)
     return p->stop ? -ECANCELED : 0;
 }
 
-/* True if the next checkpoint is due. Called with the lock held. */
-static bool due(const struct primary *p)
+/* When the next checkpoint is due. Called with the lock held. */
+static uint64_t due_us(struct primary *p)
 {
-    return p->demand || p->final_next || clock_us() >= p->next_due_us;
+    if (p->px) return primary_proxy_due_us(p);
+    return p->demand || p->final_next ? 0 : p->next_due_us;
+}
+
+static void wait_until_due(struct primary *p)
+{
+    uint64_t at;
+
+    while (!p->stop && (at = due_us(p)) > clock_us()) {
+        struct timespec t = { (time_t)(at / 1000000),
+                              (long)(at % 1000000) * 1000 };
+
+        pthread_cond_timedwait(&p->cond, &p->lock, &t);
+    }
 }
 
 static int hook_next(void *opaque, struct xlc_error *err)
@@ -160,12 +177,7 @@ static int hook_next(void *opaque, struct xlc_error *err)
               (unsigned long long)p->times.transfer,
               (unsigned long long)p->times.ack);
     primary_events_checkpoint(p);
-    while (!p->stop && !due(p)) {
-        struct timespec t = { (time_t)(p->next_due_us / 1000000),
-                              (long)(p->next_due_us % 1000000) * 1000 };
-
-        pthread_cond_timedwait(&p->cond, &p->lock, &t);
-    }
+    wait_until_due(p);
     p->cause = p->final_next ? "final" : p->demand ? "demand" : "interval";
     p->demand = false;
     p->final_now = p->final_next;
@@ -193,10 +205,15 @@ static void destroy_guest(struct primary *p)
     p->nb = NULL;
     pthread_mutex_unlock(&p->nb_lock);
     p->sh->netbuf = false;
+    /* A plane holds copies, and stays closed until the vif is gone. */
+    primary_proxy_silence(p);
     if (libxl_domain_destroy(p->ctx, p->guest.domid, NULL) &&
-        guest_state(&p->guest) != -PROTO_WHY_DESTROYED)
+        guest_state(&p->guest) != -PROTO_WHY_DESTROYED) {
+        primary_proxy_leave(p);
         log_error("%s: domain %u could not be destroyed: `xl destroy %u`",
                   p->rec.name, p->guest.domid, p->guest.domid);
+    }
+    primary_proxy_end(p, true);
     p->sh->asked = false;
 }
 

@@ -6,7 +6,7 @@
 #include "events.h"
 #include "log.h"
 #include "policy.h"
-#include "primary.h"
+#include "primary-proxy.h"
 
 static void begin(struct event *e, const struct primary *p, const char *kind)
 {
@@ -51,7 +51,8 @@ void primary_events_checkpoint(struct primary *p)
     begin(&e, p, "checkpoint");
     event_uint(&e, "epoch", p->cap.epoch);
     event_str(&e, "cause", p->cause ? p->cause : "first");
-    event_str(&e, "mode", policy_mode_name(POLICY_PASSIVE));
+    event_str(&e, "mode", policy_mode_name(primary_proxy_mode(p)));
+    if (primary_proxy_flow(p)) event_str(&e, "flow", primary_proxy_flow(p));
     if (p->resumed_us && resumed > p->resumed_us + t->pause)
         event_uint(&e, "run_us", resumed - p->resumed_us - t->pause);
     event_uint(&e, "pause_us", t->pause);

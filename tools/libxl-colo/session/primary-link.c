@@ -17,6 +17,7 @@
 #include "log.h"
 #include "primary.h"
 #include "primary-disks.h"
+#include "primary-proxy.h"
 
 /* The other side checks and prepares a lot between CONFIG and READY. */
 #define BOOT_MS 30000u
@@ -34,7 +35,8 @@ static int say_hello(struct primary *p, struct boot *b, struct xlc_error *err)
     h->version = PROTO_VERSION;
     h->version_min = PROTO_VERSION_MIN;
     h->caps = PROTO_CAP_DISK | (p->o->plaintext ? PROTO_CAP_PLAINTEXT : 0) |
-              (p->o->colo ? PROTO_CAP_COLO : 0);
+              (p->o->colo ? PROTO_CAP_COLO : 0) |
+              (primary_proxy_wanted(p) ? PROTO_CAP_PROXY : 0);
     memcpy(h->uuid, p->guest.uuid_raw, sizeof(h->uuid));
     memcpy(h->session, p->secret.session, sizeof(h->session));
     memcpy(h->key, p->secret.key, sizeof(h->key));
@@ -84,6 +86,10 @@ static int check_reply(struct primary *p, const struct proto_hello_reply *h,
     if (p->o->colo && !(h->caps & PROTO_CAP_COLO))
         return xlc_error_set(err, -EPERM, "the other host does not do "
                              "--colo");
+    if (primary_proxy_wanted(p) && !(h->caps & PROTO_CAP_PROXY))
+        return xlc_error_set(err, -EPERM, "the other host can't compare "
+                             "packets; --colo --mode=remus keeps a copy "
+                             "there that only takes checkpoints");
     return 0;
 }
 
@@ -178,6 +184,19 @@ static int dial_disks(struct primary *p, struct xlc_error *err)
     return r;
 }
 
+/* What the two proxies say to each other. */
+static int dial_proxy(struct primary *p, struct xlc_error *err)
+{
+    struct conn *c = NULL;
+    int r;
+
+    if (!p->px) return 0;
+    r = dial(p, 0, PROTO_CH_PROXY, &c, err);
+    if (!r) r = primary_proxy_peer(p, c, err);
+    primary_heartbeat(p, clock_ms());
+    return r;
+}
+
 /* The other side counts our silence from the first connection on. A path that
  * nobody answers on takes its time to fail, so the others come first, and the
  * one that must work directly before the loop. The ssh command keeps the
@@ -196,6 +215,7 @@ static int dial_all(struct primary *p, struct xlc_error *err)
     r = dial(p, 0, PROTO_CH_CTRL, &p->ctrl[0], err);
     if (!r) r = dial(p, 0, PROTO_CH_DATA, &p->data, err);
     if (!r) r = dial_disks(p, err);
+    if (!r) r = dial_proxy(p, err);
     return r ? r : conn_blocking(p->data, err);
 }
 

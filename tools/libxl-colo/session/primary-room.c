@@ -42,6 +42,13 @@ static int may_go(const struct primary *p, const char *answer,
                              "gone for good, `xl remus-stop` the one that "
                              "goes on, `xl unpause` the one that does not",
                              p->guest.name);
+    if (strstr(answer, "\"live_flows\":") &&
+        !strstr(answer, "\"live_flows\":0"))
+        return xlc_error_set(err, -EBUSY, "connections to %s from before its "
+                             "takeover still go through the process that "
+                             "received it, and would break: wait until they "
+                             "are closed, or `xl remus-stop` it twice",
+                             p->guest.name);
     if ((strstr(answer, "\"role\":\"secondary\"") &&
          strstr(answer, "\"state\":\"running\"")) ||
         (strstr(answer, "\"role\":\"primary\"") &&

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "primary.h"
 #include "primary-disks.h"
+#include "primary-proxy.h"
 
 #define PROGRESS_TTY_MS   250
 #define PROGRESS_PLAIN_MS 5000
@@ -47,10 +48,11 @@ static void put_netbuf(struct primary *p, struct json *j)
         bytes += st[i].held_bytes;
         drops += st[i].drops;
     }
+    primary_proxy_held(p, &packets, &bytes);
     json_uint(j, "held_packets", packets);
     json_uint(j, "held_bytes", bytes);
     json_uint(j, "drops_packets", drops);
-    json_str(j, "network", p->o->no_net ? "unbuffered" :
+    json_str(j, "network", p->o->no_net ? "unbuffered" : p->px ? "compared" :
              p->cfg.num_nics ? "buffered" : "none");
 }
 
@@ -70,6 +72,8 @@ static void put_warnings(struct primary *p, struct json *j)
     if (p->stage && stage_overflows(p->stage))
         json_str(j, NULL, "epochs larger than --staging-limit: the guest "
                  "waited for the network");
+    if (primary_proxy_warning(p))
+        json_str(j, NULL, primary_proxy_warning(p));
     if (p->m.state != PRIM_PROTECTED && p->m.state != PRIM_SYNCING)
         json_str(j, NULL, "protection is ending");
     json_array_end(j);
@@ -120,7 +124,7 @@ static char *status(struct primary *p)
               p->m.state == PRIM_SWAPPING);
     json_str(&j, "peer", p->o->host);
     if (p->o->config) json_str(&j, "config", p->o->config);
-    json_str(&j, "mode", "remus");
+    json_str(&j, "mode", policy_wish_name(p->live.wish));
     json_uint(&j, "generation", p->rec.generation);
     json_uint(&j, "epoch_cut", p->m.cut);
     json_uint(&j, "epoch_committed", p->m.acked);
@@ -133,6 +137,7 @@ static char *status(struct primary *p)
     json_uint(&j, "suspended_ms", p->suspended_since_ms ?
               now - p->suspended_since_ms : 0);
     put_times(p, &j);
+    primary_proxy_json(p, &j);
     put_netbuf(p, &j);
     json_str(&j, "disk", p->disks.list.n ? "mirrored" :
              host_has_writable_disk(&p->cfg) ? "unmirrored" : "none");
@@ -230,12 +235,13 @@ static void want_set(struct primary *p, const struct control_req *req)
     was = now = p->live;
     if (p->m.state != PRIM_PROTECTED && p->m.state != PRIM_SYNCING) {
         xlc_error_set(&e, -ENOTCONN, "the guest is not protected now");
-    } else if (!live_parse(&now, false, req->args, &e)) {
+    } else if (!live_parse(&now, p->px, req->args, &e)) {
         /* The next checkpoint comes as if it had always been so. */
         if (p->next_due_us)
             p->next_due_us += ((uint64_t)now.interval_ms -
                                was.interval_ms) * 1000;
         p->live = now;
+        primary_proxy_set(p);
         pthread_cond_broadcast(&p->cond);
     }
     pthread_mutex_unlock(&p->lock);
@@ -389,7 +395,7 @@ void primary_publish(struct primary *p)
     } nodes[] = {
         { "role", "primary" },
         { "peer", p->o->host },
-        { "mode", "remus" },
+        { "mode", policy_wish_name(p->live.wish) },
     };
     char path[96], pid[16];
 

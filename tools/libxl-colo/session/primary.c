@@ -2,6 +2,7 @@
 /* primary.c - The primary's worker: set up, loop, finish; see primary.h */
 #include <config.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include "log.h"
 #include "primary.h"
 #include "primary-disks.h"
+#include "primary-proxy.h"
 #include "proto.h"
 #include "vifname.h"
 #include "xlctx.h"
@@ -68,10 +70,14 @@ static void stand_still(struct primary *p, bool still)
 /* What the machine said, in the order of its bits. */
 static void carry_out(struct primary *p, unsigned int act)
 {
-    if (act & PRIM_DO_CUT_NET)
+    if (act & PRIM_DO_CUT_NET) {
+        primary_proxy_silence(p);
         with_netbuf(p, "cutting the guest's network", netbuf_cut);
-    if (act & PRIM_DO_RELEASE)
+    }
+    if (act & PRIM_DO_RELEASE) {
+        primary_proxy_committed(p);
         with_netbuf(p, "releasing output", netbuf_release);
+    }
     if (act & (PRIM_DO_STOP | PRIM_DO_FREEZE)) {
         p->stop = true;
         stand_still(p, act & PRIM_DO_FREEZE);
@@ -80,10 +86,13 @@ static void carry_out(struct primary *p, unsigned int act)
         if (p->data && p->m.state != PRIM_HANDING) conn_shutdown(p->data);
     }
     if (act & PRIM_DO_OPEN) {
+        primary_proxy_open(p);
         with_netbuf(p, "opening the buffer", netbuf_open);
     }
-    if (act & PRIM_DO_DISCARD)
+    if (act & PRIM_DO_DISCARD) {
+        primary_proxy_silence(p);
         with_netbuf(p, "discarding output", netbuf_cut);
+    }
     if (act & PRIM_DO_FINAL) p->final_next = true;
     if (act & PRIM_DO_DESTROY) {
         p->destroy = true;
@@ -184,6 +193,12 @@ static int hold_output(struct primary *p, struct xlc_error *err)
     unsigned int nv = 0;
 
     if (p->o->no_net) return 0;
+    if (primary_proxy_wanted(p)) {
+        /* The buffer is there for vifs that come later. */
+        rc = netbuf_setup(&p->nb, p->guest.domid, vifs, 0,
+                          p->o->netbuf_bytes, err);
+        return rc ? rc : primary_proxy_begin(p, err);
+    }
     nics = libxl_device_nic_list(p->ctx, p->guest.domid, &n);
     if (n > NETBUF_VIF_MAX)
         rc = xlc_error_set(err, -E2BIG, "the guest has %d vifs, at most %d "
@@ -205,7 +220,7 @@ static int set_up(struct primary *p, struct xlc_error *err)
 {
     pthread_condattr_t ca;
     sigset_t sigs;
-    int rc;
+    int rc = 0;
 
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->nb_lock, NULL);
@@ -224,7 +239,10 @@ static int set_up(struct primary *p, struct xlc_error *err)
     p->sigfd = signalfd(-1, &sigs, SFD_CLOEXEC | SFD_NONBLOCK);
     if (p->wake < 0 || p->sigfd < 0 || !p->hash)
         return xlc_error_set(err, -ENOMEM, "no memory");
-    rc = xlctx_new(&p->ctx, err);
+    for (unsigned int i = 0; i < p->o->nsettings && !rc; i++)
+        rc = live_parse(&p->live, p->o->mode != XLC_MODE_REMUS,
+                        p->o->settings[i], err);
+    if (!rc) rc = xlctx_new(&p->ctx, err);
     if (!rc) rc = look_at_guest(p, err);
     if (!rc) rc = primary_find_room(p, err);
     if (rc) return rc;
@@ -246,9 +264,9 @@ static int set_up(struct primary *p, struct xlc_error *err)
 /* ----- loop ----- */
 
 struct turn {
-    struct pollfd pfd[PRIMARY_PATHS + 6 + CONTROL_FDS];
+    struct pollfd pfd[PRIMARY_PATHS + 7 + CONTROL_FDS];
     unsigned int n, wake, sig, watch, data, ctrl[PRIMARY_PATHS], control;
-    unsigned int devices;
+    unsigned int devices, proxy;
 };
 
 static unsigned int add(struct turn *t, int fd, short events)
@@ -264,6 +282,7 @@ static void prepare(struct primary *p, struct turn *t)
     t->sig = add(t, p->sigfd, POLLIN);
     t->watch = add(t, guest_watch_fd(&p->look), POLLIN);
     t->devices = add(t, primary_devices_fd(p), POLLIN);
+    t->proxy = add(t, primary_proxy_fd(p), POLLIN);
     t->data = add(t, p->data && !p->data_broken ? conn_fd(p->data) : -1,
                   POLLRDHUP);
     for (unsigned int i = 0; i < p->naddr; i++)
@@ -357,6 +376,7 @@ static void one_turn(struct primary *p, const struct turn *t)
         check_guest(p);
     }
     primary_devices(p, t->pfd[t->devices].revents, now);
+    primary_proxy_turn(p, t->pfd[t->proxy].revents, now);
     for (unsigned int i = 0; i < p->naddr; i++)
         if (p->ctrl[i] && t->pfd[t->ctrl[i]].revents)
             primary_read(p, i, now);
@@ -443,6 +463,8 @@ static void remove_netbuf(struct primary *p)
     bool discard = p->m.state == PRIM_YIELDED || p->m.state == PRIM_STUCK ||
                    p->m.outcome == XLC_UNCONFIRMED;
 
+    if (p->m.state == PRIM_STUCK) primary_proxy_leave(p);
+    else primary_proxy_end(p, discard);
     LOCK_SCOPE(&p->nb_lock);
     if (!p->nb) return;
     if (p->m.state == PRIM_STUCK) {
@@ -501,6 +523,7 @@ static void finish(struct primary *p)
     if (p->control) last_answers(p);
     control_free(p->control);
     primary_devices_end(p);
+    primary_proxy_free(p);
     guest_close(&p->guest);
     guest_close(&p->look);
     if (p->cfg_inited) libxl_domain_config_dispose(&p->cfg);
@@ -508,6 +531,15 @@ static void finish(struct primary *p)
     if (p->ctx) libxl_ctx_free(p->ctx);
     XXH3_freeState(p->hash);
     conn_secret_wipe(&p->secret);
+}
+
+/* The public names of the modes are those of the policy. */
+static enum policy_wish wish_of(enum xlc_mode mode)
+{
+    static_assert((int)XLC_MODE_AUTO == (int)POLICY_AUTO &&
+                  (int)XLC_MODE_COLO == (int)POLICY_COLO &&
+                  (int)XLC_MODE_REMUS == (int)POLICY_REMUS, "in order");
+    return (enum policy_wish)mode;
 }
 
 enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
@@ -520,7 +552,7 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
     if (!p) return XLC_ERROR;
     p->o = o;
     policy_set_init(&p->live);
-    p->live.wish = POLICY_REMUS;
+    p->live.wish = wish_of(o->mode);
     p->live.interval_ms = o->interval_ms;
     p->sh = sh;
     p->wake = p->sigfd = -1;

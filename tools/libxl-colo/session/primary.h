@@ -67,6 +67,7 @@ struct primary_waiter {
  * @cfg: the guest's configuration; @json: the same as text
  * @guest, @look: the guest for the checkpoint and for the main thread
  * @devices: what notices devices that come and go
+ * @px: the proxy of its packets, NULL without one (primary-proxy.h)
  * @tot_pages: of the guest when protection began
  * @rec: this host's record of the guest
  * @boot: the ssh command, until the connections stand
@@ -118,6 +119,7 @@ struct primary {
     bool disks_over, disks_paired;
     struct control *control;
     struct primary_devices *devices;
+    struct primary_proxy *px;
     struct stage *stage;
     struct capture cap;
     pthread_t thread;

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* primary-compare.c - When the primary makes a checkpoint, and what for */
+#include <config.h>
+
+#include <assert.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "events.h"
+#include "log.h"
+#include "primary-proxy-internal.h"
+
+/* A line about held packets comes about so often. */
+#define HOLD_MS 1000u
+
+static void begin(struct event *e, const struct primary *p, const char *kind)
+{
+    event_begin(e, kind, p->rec.name, "primary");
+}
+
+/* How long output may wait for the copy to be connected, at least and at
+ * most. A checkpoint before that would only begin the wait again. */
+#define PLUG_MS_MIN 2000u
+#define PLUG_MS_MAX 15000u
+
+static uint64_t plug_ns(const struct primary_proxy *x)
+{
+    uint64_t us = 2 * x->lag_us;
+
+    if (us < PLUG_MS_MIN * 1000u) us = PLUG_MS_MIN * 1000u;
+    if (us > PLUG_MS_MAX * 1000u) us = PLUG_MS_MAX * 1000u;
+    return us * 1000u;
+}
+
+/* Tell the comparison its limits. With nb_lock not held. */
+static void set_limits(struct primary *p)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    LOCK_SCOPE(&p->nb_lock);
+    if (p->px->proxy &&
+        proxy_primary_limits(p->px->proxy,
+                             (uint64_t)p->live.late_limit_ms * 1000000u,
+                             plug_ns(p->px), &e))
+        primary_proxy_trouble(p, "setting the limits", &e);
+}
+
+/* The copy was back after @us, or after no less. */
+static void take_lag(struct primary *p, uint64_t us)
+{
+    uint64_t was = plug_ns(p->px);
+
+    p->px->lag_us = us;
+    policy_lag(&p->px->pol, us);
+    if (plug_ns(p->px) != was) set_limits(p);
+}
+
+/* ----- the steps of a checkpoint ----- */
+
+void primary_compare_begin(struct primary *p)
+{
+    /* The copy does not run before it has an epoch. */
+    policy_init(&p->px->pol, &p->live, false, clock_us());
+}
+
+enum policy_mode primary_compare_suspend(struct primary *p)
+{
+    struct primary_proxy *x = p->px;
+    uint64_t now = clock_us();
+
+    /* A copy that was not back by now lags at least as long. */
+    if (x->pol.mode == POLICY_RUNNING && x->epoch && x->lagged < x->epoch)
+        take_lag(p, now - x->cut_us);
+    x->cause = policy_suspend(&x->pol, now);
+    x->flow[0] = 0;
+    if (x->cause >= POLICY_MISCOMPARE && x->cause <= POLICY_FULL)
+        wants_flow(x->flow, x->want_vif, &x->want);
+    if (x->epoch) p->cause = policy_cause_name(x->cause);
+    return x->pol.next;
+}
+
+static void tell_mode(const struct primary *p, enum policy_why why)
+{
+    enum policy_mode mode = p->px->pol.mode;
+    struct event e;
+
+    log_info("%s: %s: %s", p->rec.name, mode == POLICY_RUNNING ?
+             "the copy runs, packets are compared" :
+             "the copy only takes checkpoints", policy_why_text(why));
+    begin(&e, p, "mode");
+    event_str(&e, "mode", policy_mode_name(mode));
+    event_str(&e, "why", policy_why_name(why));
+    event_str(&e, "text", policy_why_text(why));
+    event_end(&e);
+}
+
+void primary_compare_cut(struct primary *p, uint64_t n)
+{
+    struct primary_proxy *x = p->px;
+    enum policy_why why;
+
+    x->mode_was = x->pol.mode;
+    x->epoch = n;
+    x->cut_us = clock_us();
+    x->want.reason = COMPARE_OK;
+    why = policy_cut(&x->pol, x->cut_us);
+    if (why) tell_mode(p, why);
+}
+
+void primary_compare_committed(struct primary *p)
+{
+    struct primary_proxy *x = p->px;
+
+    policy_committed(&x->pol, clock_us());
+    if (x->peer && !x->pol.alive) policy_alive(&x->pol, true);
+}
+
+uint64_t primary_proxy_due_us(struct primary *p)
+{
+    struct primary_proxy *x = p->px;
+    uint64_t now = clock_us();
+
+    if (p->final_next) policy_ask(&x->pol, POLICY_FINAL, now);
+    else if (p->demand) policy_ask(&x->pol, POLICY_DEMAND, now);
+    return policy_when(&x->pol, now);
+}
+
+void primary_compare_lost(struct primary *p, const char *why)
+{
+    struct primary_proxy *x = p->px;
+    struct event e;
+
+    if (x->lost) return;
+    x->lost = true;
+    x->peer = false;
+    policy_alive(&x->pol, false);
+    log_warn("%s: packets are not compared any more, checkpoints go on: %s",
+             p->rec.name, why);
+    begin(&e, p, "note");
+    event_str(&e, "text", why);
+    event_str(&e, "level", "warning");
+    event_end(&e);
+    pthread_cond_broadcast(&p->cond);
+}
+
+void primary_proxy_set(struct primary *p)
+{
+    if (!p->px) return;
+    p->px->pol.set = p->live;
+    set_limits(p);
+}
+
+/* ----- the main thread ----- */
+
+int primary_proxy_fd(const struct primary *p)
+{
+    return p->px && p->px->proxy ? proxy_primary_event_fd(p->px->proxy) : -1;
+}
+
+/* Return: true if @st is new */
+static bool ask_proxy(struct primary *p, struct proxy_primary_status *st)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    uint64_t n;
+
+    LOCK_SCOPE(&p->nb_lock);
+    if (!p->px->proxy) return false;
+    /* It may have been read already. */
+    if (read(proxy_primary_event_fd(p->px->proxy), &n, sizeof(n)) < 0) n = 0;
+    if (!proxy_primary_status(p->px->proxy, st, &e)) return true;
+    primary_proxy_trouble(p, "the proxy", &e);
+    return false;
+}
+
+/* What it said is about the epoch that runs now, or too late to matter. */
+static void take_status(struct primary *p,
+                        const struct proxy_primary_status *st)
+{
+    struct primary_proxy *x = p->px;
+    enum policy_cause cause = wants_cause(st->want.reason);
+
+    x->st = *st;
+    if (x->peer && !st->peer)
+        primary_compare_lost(p, st->err.msg[0] ? st->err.msg :
+                             "the other host's proxy is gone");
+    if (st->ports_lost) primary_proxy_trouble(p, "the proxy", &st->err);
+    if (st->epoch != x->epoch) return;
+    if (st->connected && x->lagged != st->epoch) {
+        x->lagged = st->epoch;
+        take_lag(p, st->lag_us);
+    }
+    if (cause == POLICY_NOTHING) return;
+    x->want = st->want;
+    x->want_vif = st->want_vif;
+    policy_ask(&x->pol, cause, clock_us());
+    pthread_cond_broadcast(&p->cond);
+}
+
+/* What left lately: to the policy, and to the event log. */
+static void take_held(struct primary *p)
+{
+    struct proxy_primary_held h = { 0 };
+    struct event e;
+    bool good;
+
+    pthread_mutex_lock(&p->nb_lock);
+    good = p->px->proxy && !proxy_primary_held(p->px->proxy, &h, NULL);
+    pthread_mutex_unlock(&p->nb_lock);
+    if (!good || !h.packets) return;
+    policy_released(&p->px->pol, h.packets, h.held_us, clock_us());
+    if (!p->m.cut) return; /* nothing was held yet */
+    begin(&e, p, "hold");
+    event_uint(&e, "packets", h.packets);
+    event_uint(&e, "mean_us", h.held_us / h.packets);
+    event_uint(&e, "max_us", h.longest_us);
+    event_str(&e, "mode", policy_mode_name(p->px->pol.mode));
+    event_end(&e);
+}
+
+void primary_proxy_turn(struct primary *p, bool moved, uint64_t now_ms)
+{
+    struct proxy_primary_status st;
+
+    if (!p->px) return;
+    LOCK_SCOPE(&p->lock);
+    if (moved && ask_proxy(p, &st)) take_status(p, &st);
+    if (now_ms < p->px->hold_ms) return;
+    p->px->hold_ms = now_ms + HOLD_MS;
+    take_held(p);
+}
+
+/* ----- the status ----- */
+
+enum policy_mode primary_proxy_mode(const struct primary *p)
+{
+    return p->px ? p->px->mode_was : POLICY_PASSIVE;
+}
+
+const char *primary_proxy_flow(const struct primary *p)
+{
+    return p->px && p->px->flow[0] ? p->px->flow : NULL;
+}
+
+/* A tear-down may take its time; the status does not wait for it. */
+static void refresh(struct primary *p)
+{
+    if (pthread_mutex_trylock(&p->nb_lock)) return;
+    if (p->px->proxy)
+        proxy_primary_status(p->px->proxy, &p->px->st, NULL);
+    pthread_mutex_unlock(&p->nb_lock);
+}
+
+bool primary_proxy_held(struct primary *p, uint64_t *packets,
+                        uint64_t *bytes)
+{
+    if (!p->px) return false;
+    *packets = p->px->st.compare.held;
+    *bytes = p->px->st.compare.held_bytes;
+    return true;
+}
+
+static void put_causes(const struct policy *pol, struct json *j)
+{
+    json_object(j, "causes");
+    for (unsigned int c = POLICY_INTERVAL; c < POLICY_NCAUSES; c++)
+        json_uint(j, policy_cause_name((enum policy_cause)c),
+                  pol->causes[c]);
+    json_object_end(j);
+}
+
+static void put_compared(const struct primary_proxy *x, struct json *j)
+{
+    const struct compare_stats *c = &x->st.compare;
+    uint64_t differ = 0;
+
+    for (unsigned int r = 0; r < COMPARE_NREASONS; r++)
+        if (wants_cause((enum compare_reason)r) == POLICY_MISCOMPARE)
+            differ += c->wanted[r];
+    json_uint(j, "miscompares_total", differ);
+    json_uint(j, "compared_packets", c->compared);
+    json_uint(j, "released_packets", c->released);
+    json_uint(j, "held_packets", c->held);
+    json_uint(j, "held_bytes", c->held_bytes);
+    json_uint(j, "teed_packets", x->st.in_teed);
+    json_uint(j, "lost_packets", x->st.in_lost + x->st.out_lost);
+    json_uint(j, "flows", c->flows);
+    json_uint(j, "sent_bytes", x->st.sent);
+    json_uint(j, "received_bytes", x->st.received);
+}
+
+void primary_proxy_json(struct primary *p, struct json *j)
+{
+    struct primary_proxy *x = p->px;
+    uint64_t now = clock_us();
+
+    if (!x) return;
+    refresh(p);
+    json_object(j, "colo");
+    json_str(j, "wish", policy_wish_name(x->pol.set.wish));
+    json_str(j, "mode", policy_mode_name(x->pol.mode));
+    json_bool(j, "peer", x->st.peer && x->st.greeted);
+    json_uint(j, "switches_total", x->pol.switches);
+    json_uint(j, "probes_total", x->pol.probes);
+    put_causes(&x->pol, j);
+    json_str(j, "last_cause", !x->epoch ? "none" : p->cause ? p->cause :
+             "first");
+    json_str(j, "last_flow", x->flow);
+    json_uint(j, "run_us", x->pol.run_us);
+    json_uint(j, "lag_us", x->lag_us);
+    json_uint(j, "held_colo_us",
+              policy_held_us(&x->pol, POLICY_RUNNING, now));
+    json_uint(j, "held_passive_us",
+              policy_held_us(&x->pol, POLICY_PASSIVE, now));
+    put_compared(x, j);
+    json_object_end(j);
+}
+
+const char *primary_proxy_warning(const struct primary *p)
+{
+    if (!p->px || !p->px->lost) return NULL;
+    return "packets are not compared any more: the connection of the two "
+           "proxies broke; checkpoints go on, as with --mode=remus; protect "
+           "anew to compare again";
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* primary-proxy-internal.h - Between primary-proxy.c and primary-compare.c */
+#ifndef XLC_PRIMARY_PROXY_INTERNAL_H
+#define XLC_PRIMARY_PROXY_INTERNAL_H
+
+#include "plane.h"
+#include "policy.h"
+#include "primary-proxy.h"
+#include "proxy-primary.h"
+#include "wants.h"
+
+/**
+ * struct primary_proxy - see primary-proxy.h
+ * @tc: for the planes; @planes: @n of them, each for a vif
+ * @proxy: NULL once nothing may leave any more, or all is over
+ *
+ * The following with the lock held:
+ * @pol: the policy
+ * @epoch: of the last cut; @cut_us: when it was
+ * @mode_was: before the last cut
+ * @cause: of the checkpoint that is made, or was made last
+ * @want, @want_vif: what the comparison wants in @epoch
+ * @flow: the connection that asked for the last checkpoint, or ""
+ * @peer: there is a connection to the other proxy; @lost: there was one
+ * @lagged: the epoch of which the policy knows how late the copy was
+ * @lag_us: of the newest of those
+ * @hold_ms: when the next line about held packets is due
+ * @st: what the proxy said last
+ */
+struct primary_proxy {
+    struct tc tc;
+    struct plane planes[WIRE_VIFS_MAX];
+    unsigned int n;
+    struct proxy_primary *proxy;
+
+    struct policy pol;
+    uint64_t epoch, cut_us;
+    enum policy_mode mode_was;
+    enum policy_cause cause;
+    struct compare_want want;
+    unsigned int want_vif;
+    char flow[WANTS_FLOW_MAX];
+    bool peer, lost;
+    uint64_t lagged, lag_us;
+    uint64_t hold_ms;
+    struct proxy_primary_status st;
+};
+
+/* A failed call of the proxy ends protection: what the guest sends is not
+ * held as it must be. With nb_lock held. */
+void primary_proxy_trouble(struct primary *p, const char *what,
+                           const struct xlc_error *e);
+
+/* primary-compare.c: the policy at the steps of a checkpoint; with the lock
+ * held. */
+void primary_compare_begin(struct primary *p);
+enum policy_mode primary_compare_suspend(struct primary *p);
+void primary_compare_cut(struct primary *p, uint64_t n);
+void primary_compare_committed(struct primary *p);
+/* The comparison is no more: checkpoints only. */
+void primary_compare_lost(struct primary *p, const char *why);
+
+#endif
