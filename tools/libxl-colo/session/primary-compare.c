@@ -34,12 +34,12 @@ static uint64_t plug_ns(const struct primary_proxy *x)
     return us * 1000u;
 }
 
-/* Tell the comparison its limits. With nb_lock not held. */
+/* Tell the comparison its limits. With nb_lock held. */
 static void set_limits(struct primary *p)
 {
     struct xlc_error e = XLC_ERROR_INIT;
 
-    LOCK_SCOPE(&p->nb_lock);
+    p->px->limits = false;
     if (p->px->proxy &&
         proxy_primary_limits(p->px->proxy,
                              (uint64_t)p->live.late_limit_ms * 1000000u,
@@ -54,7 +54,7 @@ static void take_lag(struct primary *p, uint64_t us)
 
     p->px->lag_us = us;
     policy_lag(&p->px->pol, us);
-    if (plug_ns(p->px) != was) set_limits(p);
+    p->px->limits |= plug_ns(p->px) != was;
 }
 
 /* ----- the steps of a checkpoint ----- */
@@ -149,26 +149,23 @@ void primary_proxy_set(struct primary *p)
 {
     if (!p->px) return;
     p->px->pol.set = p->live;
-    set_limits(p);
+    p->px->limits = true; /* the main thread's next turn */
 }
 
 /* ----- the main thread ----- */
 
 int primary_proxy_fd(const struct primary *p)
 {
-    return p->px && p->px->proxy ? proxy_primary_event_fd(p->px->proxy) : -1;
+    return p->px ? p->px->event_fd : -1;
 }
 
-/* Return: true if @st is new */
+/* With nb_lock held. Return: true if @st is new */
 static bool ask_proxy(struct primary *p, struct proxy_primary_status *st)
 {
     struct xlc_error e = XLC_ERROR_INIT;
-    uint64_t n;
 
-    LOCK_SCOPE(&p->nb_lock);
+    p->px->moved = false;
     if (!p->px->proxy) return false;
-    /* It may have been read already. */
-    if (read(proxy_primary_event_fd(p->px->proxy), &n, sizeof(n)) < 0) n = 0;
     if (!proxy_primary_status(p->px->proxy, st, &e)) return true;
     primary_proxy_trouble(p, "the proxy", &e);
     return false;
@@ -198,17 +195,14 @@ static void take_status(struct primary *p,
     pthread_cond_broadcast(&p->cond);
 }
 
-/* What left lately: to the policy, and to the event log. */
+/* What left lately: to the policy, and to the event log. With nb_lock held. */
 static void take_held(struct primary *p)
 {
     struct proxy_primary_held h = { 0 };
     struct event e;
-    bool good;
 
-    pthread_mutex_lock(&p->nb_lock);
-    good = p->px->proxy && !proxy_primary_held(p->px->proxy, &h, NULL);
-    pthread_mutex_unlock(&p->nb_lock);
-    if (!good || !h.packets) return;
+    if (!p->px->proxy || proxy_primary_held(p->px->proxy, &h, NULL) ||
+        !h.packets) return;
     policy_released(&p->px->pol, h.packets, h.held_us, clock_us());
     if (!p->m.cut) return; /* nothing was held yet */
     begin(&e, p, "hold");
@@ -221,14 +215,22 @@ static void take_held(struct primary *p)
 
 void primary_proxy_turn(struct primary *p, bool moved, uint64_t now_ms)
 {
+    struct primary_proxy *x = p->px;
     struct proxy_primary_status st;
+    uint64_t n;
 
-    if (!p->px) return;
+    if (!x) return;
+    if (moved && read(x->event_fd, &n, sizeof(n)) > 0) x->moved = true;
     LOCK_SCOPE(&p->lock);
-    if (moved && ask_proxy(p, &st)) take_status(p, &st);
-    if (now_ms < p->px->hold_ms) return;
-    p->px->hold_ms = now_ms + HOLD_MS;
-    take_held(p);
+    /* Heartbeats do not wait for a cut or a tear-down: the next turn does. */
+    if (pthread_mutex_trylock(&p->nb_lock)) return;
+    if (x->moved && ask_proxy(p, &st)) take_status(p, &st);
+    if (x->limits) set_limits(p);
+    if (now_ms >= x->hold_ms) {
+        x->hold_ms = now_ms + HOLD_MS;
+        take_held(p);
+    }
+    pthread_mutex_unlock(&p->nb_lock);
 }
 
 /* ----- the status ----- */

@@ -13,6 +13,9 @@
  * struct primary_proxy - see primary-proxy.h
  * @tc: for the planes; @planes: @n of them, each for a vif
  * @proxy: NULL once nothing may leave any more, or all is over
+ * @event_fd: the proxy's, a descriptor of our own that outlives it; the main
+ *            thread's
+ * @moved: it was readable, and what it says was not asked for yet; likewise
  *
  * The following with the lock held:
  * @pol: the policy
@@ -24,6 +27,7 @@
  * @peer: there is a connection to the other proxy; @lost: there was one
  * @lagged: the epoch of which the policy knows how late the copy was
  * @lag_us: of the newest of those
+ * @limits: those of the comparison have changed, and it does not know yet
  * @hold_ms: when the next line about held packets is due
  * @st: what the proxy said last
  */
@@ -32,6 +36,8 @@ struct primary_proxy {
     struct plane planes[WIRE_VIFS_MAX];
     unsigned int n;
     struct proxy_primary *proxy;
+    int event_fd;
+    bool moved;
 
     struct policy pol;
     uint64_t epoch, cut_us;
@@ -42,6 +48,7 @@ struct primary_proxy {
     char flow[WANTS_FLOW_MAX];
     bool peer, lost;
     uint64_t lagged, lag_us;
+    bool limits;
     uint64_t hold_ms;
     struct proxy_primary_status st;
 };

@@ -3,9 +3,11 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -91,7 +93,11 @@ static int start_proxy(struct primary *p, struct xlc_error *err)
     for (unsigned int i = 0; i < x->n; i++)
         ports[i] = proxy_port_of(&x->planes[i]);
     r = proxy_primary_start(&x->proxy, &cfg, err);
-    if (!r) r = proxy_primary_open(x->proxy, err);
+    if (r) return r;
+    x->event_fd = fcntl(proxy_primary_event_fd(x->proxy), F_DUPFD_CLOEXEC, 0);
+    if (x->event_fd < 0)
+        return xlc_error_set(err, -errno, "fcntl: %s", strerror(errno));
+    r = proxy_primary_open(x->proxy, err);
     for (unsigned int i = 0; i < x->n && !r; i++)
         r = plane_inline(&x->planes[i], err);
     return r;
@@ -103,6 +109,7 @@ int primary_proxy_begin(struct primary *p, struct xlc_error *err)
 
     p->px = calloc(1, sizeof(*p->px));
     if (!p->px) return xlc_error_set(err, -ENOMEM, "no memory");
+    p->px->event_fd = -1;
     primary_compare_begin(p);
     p->sh->plane = true;
     r = tc_open(&p->px->tc, err);
@@ -157,9 +164,9 @@ int primary_proxy_settle(struct primary *p, struct xlc_error *err)
 {
     int r = 0;
 
-    if (!p->px) return 0;
-    LOCK_SCOPE(&p->nb_lock);
-    for (unsigned int i = 0; i < p->px->n && !r && p->px->proxy; i++)
+    /* Nobody else touches the planes while this thread runs; without a lock,
+     * since it may take its time. */
+    for (unsigned int i = 0; p->px && i < p->px->n && !r; i++)
         r = plane_settle(&p->px->planes[i], QUIET_US, SETTLE_US, err);
     return r;
 }
@@ -270,5 +277,6 @@ void primary_proxy_leave(struct primary *p)
 
 void primary_proxy_free(struct primary *p)
 {
+    if (p->px && p->px->event_fd >= 0) close(p->px->event_fd);
     free(steal_ptr(&p->px));
 }
