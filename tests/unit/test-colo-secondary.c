@@ -21,11 +21,14 @@
 #include "tap.h"
 
 /* What is done with the host, by the order in which it is wanted. */
-enum step { FINISH, KEEP, DEVICES, LEAVE, OPEN, STEPS };
+enum step { FINISH, KEEP, DEVICES, LEAVE, PLANE, OPEN, STEPS };
 
 static const char *const step_names[STEPS] = {
-    "finish", "keep", "devices", "leave", "open",
+    "finish", "keep", "devices", "leave", "plane", "open",
 };
+
+static struct secondary s;
+static struct receive_shared shared;
 
 /**
  * now - the host
@@ -36,6 +39,10 @@ static const char *const step_names[STEPS] = {
  * @renamed: it has its own name
  * @heal: after so many looks whether it exists, the fault is gone
  * @leave_at: after so many, the machine leaves PAIRED
+ * @mode: what secondary_proxy_mode() says of epoch @told; of others it knows
+ *        nothing; @cuts: of epochs, the newest is @cut; @up: the copy's vifs
+ *        are connected, and @told_up: so the proxy was told; @netted: the
+ *        proxy was opened
  */
 static struct {
     struct domain dom;
@@ -43,11 +50,12 @@ static struct {
     unsigned int did[STEPS], opened, closed, held, looks, heal, leave_at;
     int order;
     enum step fail;
+    unsigned int mode, cuts, told_up;
+    uint64_t told, cut;
+    bool up, netted, final;
     libxl_domain_config cfg;
 } now;
 
-static struct secondary s;
-static struct receive_shared shared;
 
 /* ---- What is not here: Xen, libxl, bridges ------------------------------ */
 
@@ -60,6 +68,7 @@ const struct inplace_ops inplace_xen_ops = {
 
 static int step(enum step what, struct xlc_error *err)
 {
+    if (what == OPEN && !s.proxy) now.order++;
     now.orderly = now.orderly && now.order + 1 == (int)what;
     now.order = (int)what;
     now.did[what]++;
@@ -169,6 +178,63 @@ uint64_t epochmem_spare_now(void)
     return UINT64_MAX;
 }
 
+unsigned int restore_vif_names(const struct restore *r,
+                               char (*names)[IFNAMSIZ], unsigned int max)
+{
+    (void)r;
+    if (max) snprintf(names[0], IFNAMSIZ, "vif7.0");
+    return 1;
+}
+
+bool inplace_xen_connected(struct inplace_xen *x)
+{
+    (void)x;
+    return now.up;
+}
+
+/* ---- The proxy ---------------------------------------------------------- */
+
+int secondary_proxy_start(struct secondary_proxy *p,
+                          const char (*vifs)[IFNAMSIZ], unsigned int n,
+                          struct xlc_error *err)
+{
+    if (!p || n != 1 || strcmp(vifs[0], "vif7.0") || now.bridged) abort();
+    return step(PLANE, err);
+}
+
+unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch)
+{
+    (void)p;
+    return epoch == now.told ? now.mode : 0;
+}
+
+int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
+                        struct xlc_error *err)
+{
+    (void)p, (void)err;
+    now.cuts++;
+    now.cut = epoch;
+    return 0;
+}
+
+void secondary_proxy_connected(struct secondary_proxy *p)
+{
+    (void)p;
+    now.told_up++;
+}
+
+int secondary_proxy_open(struct secondary_proxy *p, struct xlc_error *err)
+{
+    (void)p, (void)err;
+    now.netted = true;
+    return 0;
+}
+
+void secondary_proxy_status(struct secondary_proxy *p, struct json *j)
+{
+    (void)p, (void)j;
+}
+
 /* ---- Tests -------------------------------------------------------------- */
 
 static struct colo_secondary *begin(struct xlc_error *err)
@@ -183,6 +249,7 @@ static struct colo_secondary *begin(struct xlc_error *err)
     now.cfg.c_info.type = LIBXL_DOMAIN_TYPE_PVH;
     now.cfg.b_info.max_vcpus = 2;
     s.sh = &shared;
+    s.proxy = NULL;
     s.m.state = SEC_SYNCING;
     xlc_error_clear(err);
     colo_secondary_new(&c, &s, err);
@@ -202,7 +269,7 @@ static int epoch(struct colo_secondary *c, uint64_t n, struct xlc_error *err)
     if (!rc) rc = colo_secondary_check(c, err);
     if (rc) abort();
     is_free(&is);
-    rc = colo_secondary_apply(c, n, err);
+    rc = colo_secondary_apply(c, n, now.final, err);
     if (!rc) s.m.state = SEC_PAIRED;
     return rc;
 }
@@ -255,6 +322,7 @@ static void test_build_faults(void)
         struct xlc_error e = XLC_ERROR_INIT;
         struct colo_secondary *c = begin(&e);
 
+        s.proxy = (struct secondary_proxy *)&now;
         now.fail = f;
         ok(epoch(c, 1, &e) == -EIO && strstr(e.msg, step_names[f]) &&
            now.order == (int)f && !called(GO), "the host fails: %s", e.msg);
@@ -330,6 +398,122 @@ static void test_faults(void)
     colo_secondary_free(c);
 }
 
+/* The copy is looked after until there is nothing to wait for. */
+static int turn(struct colo_secondary *c, struct xlc_error *err)
+{
+    int ms, rc;
+
+    rc = colo_secondary_turn(c, &ms, err);
+    return rc ? rc : ms;
+}
+
+static unsigned int gone(void)
+{
+    unsigned int n = 0;
+
+    for (unsigned int i = 0; i < now.dom.n; i++)
+        n += now.dom.calls[i] == GO;
+    return n;
+}
+
+static struct colo_secondary *begin_compared(struct xlc_error *err)
+{
+    struct colo_secondary *c = begin(err);
+
+    s.proxy = (struct secondary_proxy *)&now;
+    now.mode = WIRE_MODE_COLO;
+    if (!c || epoch(c, 1, err)) abort();
+    return c;
+}
+
+static void test_beside(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_compared(&e);
+
+    ok(now.orderly && !now.bridged && now.did[PLANE] == 1,
+       "its packets are ours before it is a domain that could run");
+    ok(turn(c, &e) > 0 && !gone(), "nobody has said what the epoch is: it "
+       "waits");
+    now.told = 1;
+    now.mode = WIRE_MODE_PASSIVE;
+    ok(turn(c, &e) == -1 && !gone(), "a passive epoch: it stays paused");
+    now.mode = WIRE_MODE_COLO;
+    ok(turn(c, &e) == -1 && !gone(), "for all of the epoch");
+
+    ok(!epoch(c, 2, &e) && now.cut == 2 && turn(c, &e) > 0 && !gone(),
+       "rule_A10: a cut for each epoch %s", e.msg);
+    now.told = 2;
+    ok(turn(c, &e) > 0 && gone() == 1 && !now.told_up && !now.bridged &&
+       !now.renamed, "told colo, it runs, on no bridge, by the copy's name");
+    now.up = true;
+    do { /* it is not looked at all the time */
+    } while (turn(c, &e) > 0);
+    ok(now.told_up == 1 && turn(c, &e) == -1 && gone() == 1,
+       "C1: its proxy is told once when its vifs are connected");
+    now.told = 3;
+    now.up = false;
+    ok(!epoch(c, 3, &e) && wrote(7, 3) && turn(c, &e) > 0 && gone() == 2 &&
+       now.cuts == 2, "the next epoch: put back, and off again %s", e.msg);
+    now.dom.mem[9][0] ^= 1; /* it lives */
+    now.dom.n = 0;
+    ok(!colo_secondary_ready(c, &e) && now.bridged && !now.netted &&
+       !colo_secondary_go(c, &e) && now.netted && now.renamed && !now.dom.n,
+       "the failover touches nothing of it: bridge, proxy, name %s", e.msg);
+    ok(colo_secondary_beside(c), "and it has to be announced");
+    colo_secondary_release(c);
+    colo_secondary_free(c);
+
+    c = begin_compared(&e);
+    now.told = 2;
+    now.final = true;
+    ok(!epoch(c, 2, &e) && turn(c, &e) == -1 && !gone(),
+       "it does not run from the last epoch of a planned failover");
+    ok(!colo_secondary_ready(c, &e) && !colo_secondary_go(c, &e) &&
+       gone() == 1 && !colo_secondary_beside(c), "until it is ours");
+    colo_secondary_free(c);
+}
+
+static void test_beside_faults(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_compared(&e);
+
+    now.told = 2;
+    now.dom.fail = GO;
+    ok(!epoch(c, 2, &e) && turn(c, &e) == -1 && wrote(7, 2),
+       "one that can't run is put back and waits %s", e.msg);
+    now.dom.fail = OPS;
+    now.told = 3;
+    ok(!epoch(c, 3, &e) && turn(c, &e) > 0, "for the next epoch");
+    now.gone = true;
+    ok(colo_secondary_ready(c, &e) == -ENOENT && !now.bridged,
+       "rule_A1: a copy that somebody destroyed while it ran: %s", e.msg);
+    xlc_error_clear(&e);
+    now.dom.fail = CLOSE;
+    ok(epoch(c, 4, &e) == -EIO, "is none at the next epoch: %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin_compared(&e);
+    now.dom.fail = PUT;
+    now.looks = 0;
+    now.heal = 14; /* longer than GIVE_UP_MS */
+    s.paths.limit_ms = 0;
+    s.paths.used[0] = true;
+    s.paths.heard_ms[0] = 0;
+    ok(!epoch(c, 2, &e) && now.looks == 14, "a rollback is not given up while "
+       "the primary is silent: this copy may be the last %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin_compared(&e);
+    now.dom.fail = PUT;
+    s.paths.heard_ms[0] = UINT64_MAX;
+    ok(epoch(c, 2, &e) == -EIO && now.looks < 20, "while the primary is heard "
+       "it is: that goes on alone: %s", e.msg);
+    s.paths = (struct paths){ .limit_ms = 60000 };
+    colo_secondary_free(c);
+}
+
 static void test_refused(void)
 {
     static const libxl_domain_type types[] = {
@@ -357,6 +541,8 @@ int main(void)
     test_build_faults();
     test_thrown_away();
     test_faults();
+    test_beside();
+    test_beside_faults();
     test_refused();
     return done_testing();
 }

@@ -21,6 +21,9 @@
  * @next: the octets of the epoch that is arriving
  * @again: how often a rollback may be tried again; @heal: the fault is gone
  *         then; @asked: how often it was asked
+ * @quieted: how often the copy stood still; @quiet_fails: so often that is of
+ *           no use; @orderly: its backends were closed then, and no page of
+ *           the epoch was written
  */
 struct rig {
     struct domain dom;
@@ -28,7 +31,8 @@ struct rig {
     struct image *model;
     struct is next;
     bool build_fails, heal;
-    unsigned int again, asked, built;
+    unsigned int again, asked, built, quieted, quiet_fails;
+    bool orderly;
     uint64_t spare;
 };
 
@@ -61,8 +65,20 @@ static uint64_t host_spare(void *host)
     return ((struct rig *)host)->spare;
 }
 
+static int host_quiet(void *host, struct xlc_error *err)
+{
+    struct rig *r = host;
+
+    r->quieted++;
+    r->orderly = r->dom.n && r->dom.calls[r->dom.n - 1] == CLOSE;
+    if (!r->quiet_fails) return 0;
+    r->quiet_fails--;
+    return xlc_error_set(err, -EBUSY, "packets keep coming");
+}
+
 static const struct svm_ops host_ops = {
     .build = host_build, .again = host_again, .spare = host_spare,
+    .quiet = host_quiet,
 };
 
 static const struct image_limits limits = {
@@ -438,6 +454,96 @@ static void test_build(void)
     rig_free(r);
 }
 
+/* It runs, and does what it likes to its memory. */
+static bool runs_beside(struct rig *r, struct xlc_error *err)
+{
+    unsigned int before = calls(r, GO);
+
+    if (svm_beside(r->svm, err) || calls(r, GO) != before + 1 ||
+        state_of(r) != SVM_BESIDE)
+        return false;
+    memset(r->dom.mem[23], 0x23, IS_PAGE);
+    r->dom.log |= 1ull << 23;
+    memset(r->dom.mem[24], 0x24, IS_PAGE);
+    r->dom.granted |= 1ull << 24;
+    return true;
+}
+
+static void test_beside(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct rig *r = rig_built();
+    struct svm_view v;
+
+    ok(runs_beside(r, &e) && !r->quieted, "it runs from the first epoch %s",
+       e.msg);
+    for (uint32_t t = 2; t < 5; t++) {
+        r->dom.n = 0;
+        r->orderly = false;
+        ok(!take(r, t, &e) && state_of(r) == SVM_STALE &&
+           !svm_put(r->svm, &e) && same(r) && r->orderly &&
+           state_of(r) == SVM_HELD && runs_beside(r, &e) && !same(r),
+           "epoch %u: what it did is gone, and it runs again %s", t, e.msg);
+    }
+    svm_view(r->svm, &v);
+    ok(v.runs == 4 && v.puts == 3 && r->quieted == 3,
+       "rule_A10: its epoch changes each time while it stands still");
+    r->dom.n = 0;
+    ok(!svm_ready(r->svm, &e) && !svm_go(r->svm, &e) && !r->dom.n &&
+       state_of(r) == SVM_RUNS && r->dom.mem[23][0] == 0x23,
+       "a failover leaves it as it runs: nothing is put back, or paused");
+    svm_release(r->svm);
+    svm_view(r->svm, &v);
+    ok(v.state == SVM_RUNS && !v.image_bytes, "the image goes then");
+    rig_free(r);
+
+    r = rig_built();
+    ok(runs_beside(r, &e) && svm_beside(r->svm, &e) == -EINVAL &&
+       svm_put(r->svm, NULL) == -EINVAL, "it is let go once: %s", e.msg);
+    xlc_error_clear(&e);
+    svm_release(r->svm);
+    ok(!take(r, 2, &e) && svm_beside(r->svm, NULL) == -EINVAL &&
+       state_of(r) == SVM_STALE, "never while it is stale %s", e.msg);
+    ok(opens(r), "B2: a failover with an epoch that counts puts it back");
+    rig_free(r);
+}
+
+static void test_beside_faults(void)
+{
+    for (enum op op = REJOIN; op <= GO; op++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        struct rig *r = rig_built();
+
+        if (take(r, 2, &e) || svm_put(r->svm, &e)) abort();
+        r->dom.fail = op;
+        ok(svm_beside(r->svm, &e) == -EIO && state_of(r) == SVM_STALE,
+           "it can't run beside: %s", e.msg);
+        memset(r->dom.mem[33], 0, IS_PAGE);
+        r->dom.fail = OPS;
+        xlc_error_clear(&e);
+        ok(!svm_put(r->svm, &e) && same(r) && !take(r, 3, &e) &&
+           !svm_put(r->svm, &e) && runs_beside(r, &e),
+           "it is put back whole, and the next epoch counts %s", e.msg);
+        rig_free(r);
+    }
+    {
+        struct xlc_error e = XLC_ERROR_INIT;
+        struct rig *r = rig_built();
+
+        r->quiet_fails = 2;
+        r->again = 5;
+        ok(runs_beside(r, &e) && !take(r, 2, &e) && !svm_put(r->svm, &e) &&
+           same(r) && r->quieted == 3 && r->asked == 2,
+           "rule_A10: nothing is written before its packets are gone %s",
+           e.msg);
+        r->quiet_fails = 9;
+        r->again = r->asked = 0;
+        ok(!take(r, 3, &e) && svm_put(r->svm, &e) == -EBUSY &&
+           state_of(r) == SVM_STALE, "for ever: %s", e.msg);
+        rig_free(r);
+    }
+}
+
 int main(void)
 {
     test_life();
@@ -447,5 +553,7 @@ int main(void)
     test_faults();
     test_first_step();
     test_build();
+    test_beside();
+    test_beside_faults();
     return done_testing();
 }

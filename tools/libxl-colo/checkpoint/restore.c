@@ -497,6 +497,14 @@ int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err)
     return rc;
 }
 
+unsigned int restore_vif_names(const struct restore *r,
+                               char (*names)[IFNAMSIZ], unsigned int max)
+{
+    for (unsigned int i = 0; i < max && i < (unsigned int)r->nnics; i++)
+        vif_name(names[i], r->domid, &r->nics[i]);
+    return (unsigned int)r->nnics;
+}
+
 void restore_rename(struct restore *r)
 {
     if (libxl_domain_rename(r->ctx, r->domid, r->incoming, r->name))

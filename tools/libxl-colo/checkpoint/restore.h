@@ -32,6 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <net/if.h>
+
 #include <libxl.h>
 
 #include "error.h"
@@ -95,6 +97,11 @@ int restore_keep(struct restore *r, struct xlc_error *err);
 typedef int restore_vif(const char *ifname, const char *bridge,
                         struct xlc_error *err);
 int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err);
+
+/* Names of the interfaces of its vifs, at most @max. Return: how many vifs it
+ * has; of one that was not added yet the name is what it will be. */
+unsigned int restore_vif_names(const struct restore *r,
+                               char (*names)[IFNAMSIZ], unsigned int max);
 
 /* Give the domain that runs its own name. A wrong one is no reason not to
  * run: it is only logged. */

@@ -10,16 +10,19 @@
  * worker. A killed worker leaves a half-built domain, which is on no bridge
  * and paused, and never runs: the guard destroys it, unless it had been
  * chosen to run, when it may be the last copy. While the guest runs here the
- * guard is its monitor.
+ * guard is its monitor, and should the worker die that its packets go through
+ * (secondary-proxy.h), it gives them their direct way.
  */
 #include <config.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -29,12 +32,35 @@
 #include "diskserve.h"
 #include "log.h"
 #include "monitor.h"
+#include "plane.h"
 #include "restore.h"
 #include "secondary.h"
 #include "xlcolo.h"
 
 /* How often the guard looks whether the guest runs here by now. */
 #define LOOK_MS 200
+
+/* What the worker had on the vifs of the guest, which runs here, drops all
+ * that they carry now that the worker is gone. */
+static void clear_planes(const struct receive_shared *sh)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct tc tc;
+
+    if (!sh->nvifs) return;
+    if (tc_open(&tc, &e)) {
+        log_error("%s: %s", sh->name, e.msg);
+        return;
+    }
+    for (uint32_t i = 0; i < sh->nvifs; i++) {
+        xlc_error_clear(&e);
+        if (plane_clear(&tc, sh->vif[i], &e))
+            log_error("%s: %s", sh->name, e.msg);
+    }
+    tc_close(&tc);
+    log_error("%s: the receiver ended; packets go their direct way, and "
+              "connections from before the takeover may break", sh->name);
+}
 
 static void after_kill(struct receive_shared *sh)
 {
@@ -43,7 +69,8 @@ static void after_kill(struct receive_shared *sh)
     if (!sh->known || !sh->building) return;
     if (sh->opening) {
         log_error("%s: the receiver was killed while it took over; what it "
-                  "built stays: look at `xl list`", sh->name);
+                  "built stays%s: look at `xl list`", sh->name, sh->nvifs ?
+                  ", cut off from the network" : "");
         return;
     }
     log_error("%s: the receiver was killed; removing the copy", sh->name);
@@ -55,10 +82,55 @@ static void after_kill(struct receive_shared *sh)
     }
 }
 
+/**
+ * struct watch - whoever looks at the worker while the guard is the monitor
+ * @stop: eventfd: it shall end
+ */
+struct watch {
+    struct receive_shared *sh;
+    struct child *child;
+    int stop;
+};
+
+static void *watch_worker(void *opaque)
+{
+    struct watch *w = opaque;
+    struct pollfd pfd[2] = {
+        { .fd = w->stop, .events = POLLIN },
+        { .fd = w->child->fd, .events = POLLIN },
+    };
+
+    while (!pfd[0].revents && !child_ended(w->child))
+        if (poll(pfd, 2, LOOK_MS) < 0 && errno != EINTR)
+            log_error("poll: %s", strerror(errno));
+    if (!w->child->pid) clear_planes(w->sh);
+    return NULL;
+}
+
+/* While the guest runs here. */
+static void guard_guest(struct receive_shared *sh, struct child *child)
+{
+    struct watch w = { sh, child, eventfd(0, EFD_CLOEXEC) };
+    struct xlc_error e = XLC_ERROR_INIT;
+    const uint64_t one = 1;
+    pthread_t thread;
+    bool watched = w.stop >= 0 &&
+                   !pthread_create(&thread, NULL, watch_worker, &w);
+
+    if (!watched) log_error("%s: the receiver can't be watched", sh->name);
+    if (monitor_run(sh->domid, &e)) log_error("%s: %s", sh->name, e.msg);
+    if (watched) {
+        if (write(w.stop, &one, sizeof(one)) < 0)
+            log_error("eventfd: %s", strerror(errno));
+        pthread_join(thread, NULL);
+    }
+    if (w.stop >= 0) close(w.stop);
+    child_kill(child, SIGTERM);
+}
+
 static void guard_worker(struct receive_shared *sh, pid_t worker)
 {
     struct pollfd pfd = { .events = POLLIN };
-    struct xlc_error e = XLC_ERROR_INIT;
     struct child child;
     bool detached = false;
 
@@ -73,9 +145,7 @@ static void guard_worker(struct receive_shared *sh, pid_t worker)
     }
     if (sh->open) {
         if (!detached) daemon_detach("receive-guard", sh->name);
-        if (monitor_run(sh->domid, &e))
-            log_error("%s: %s", sh->name, e.msg);
-        child_kill(&child, SIGTERM);
+        guard_guest(sh, &child);
     }
     child_wait(&child);
     after_kill(sh);

@@ -19,9 +19,15 @@
 
 /* A rollback that failed is tried again after a moment. */
 #define AGAIN_MS 200
-/* It is given up so long after the silence of the primary would have shown:
- * if the primary is gone, too, this copy is the last. */
+/* It is given up after so long if the primary is there all the time: if that
+ * is gone, too, this copy is the last. */
 #define GIVE_UP_MS 2000
+/* How often it is looked whether the copy's vifs are connected, and for how
+ * long that is nothing to talk about. */
+#define LOOK_MS 10
+#define LATE_MS 10000
+/* If nobody says what an epoch's mode is. */
+#define MODE_MS 1000
 /* Pages that a guest has besides its memory: rings, tables. */
 #define SPECIAL ((uint64_t)4 << 20)
 
@@ -30,6 +36,13 @@
  * @x: the domain @domid
  * @finishing: the restore was told to end
  * @failed_ms: since when rollbacks fail, or 0
+ * @epoch: the newest that counts
+ * @may_run: the copy runs from it if its mode says so; @compared: so it did
+ *           the last time that it was known
+ * @went_us: when it was let go to run beside; @look_us: when its vifs are
+ *           looked at next; @late: it was said that they are not connected
+ * @connected: they are; @lag_us: how long that took the last time
+ * @beside: it ran beside when it was taken over
  */
 struct colo_secondary {
     struct secondary *s;
@@ -37,7 +50,11 @@ struct colo_secondary {
     struct inplace_xen *x;
     _Atomic uint32_t domid;
     _Atomic bool finishing;
-    uint64_t failed_ms;
+    uint64_t failed_ms, epoch;
+    bool may_run, compared, late, beside;
+    uint64_t went_us, look_us;
+    _Atomic bool connected;
+    _Atomic uint64_t lag_us;
 };
 
 static bool still_paired(struct secondary *s)
@@ -63,6 +80,17 @@ static int leave(const char *ifname, const char *bridge,
     return bridge_leave(ifname, err);
 }
 
+/* From here on what the vifs carry goes through our hands. */
+static int take_vifs(struct colo_secondary *c, struct xlc_error *err)
+{
+    char vifs[WIRE_VIFS_MAX][IFNAMSIZ];
+    unsigned int n;
+
+    if (!c->s->proxy) return 0;
+    n = restore_vif_names(c->s->restore, vifs, WIRE_VIFS_MAX);
+    return secondary_proxy_start(c->s->proxy, vifs, n, err);
+}
+
 static int host_build(void *host, const struct inplace_ops **ops_r,
                       void **dom_r, struct xlc_error *err)
 {
@@ -76,6 +104,7 @@ static int host_build(void *host, const struct inplace_ops **ops_r,
     if (!rc) rc = restore_keep(r, err);
     if (!rc) rc = restore_devices(r, err);
     if (!rc) rc = restore_vifs(r, leave, err);
+    if (!rc) rc = take_vifs(c, err);
     if (!rc) rc = inplace_xen_open(&c->x, domid, true, err);
     if (rc) return rc;
     inplace_xen_held(c->x);
@@ -87,6 +116,13 @@ static int host_build(void *host, const struct inplace_ops **ops_r,
     return 0;
 }
 
+/* Something came from the primary just now: it can go on alone. */
+static bool primary_heard(const struct secondary *s)
+{
+    return paths_silence_ms(&s->paths, clock_ms()) <=
+           3 * (uint64_t)s->hello.heartbeat_ms;
+}
+
 static bool host_again(void *host, const struct xlc_error *why)
 {
     const struct timespec nap = { 0, AGAIN_MS * 1000000 };
@@ -95,7 +131,8 @@ static bool host_again(void *host, const struct xlc_error *why)
 
     if (!c->failed_ms) c->failed_ms = now;
     if (!restore_exists(c->s->restore) || !still_paired(c->s) ||
-        now - c->failed_ms >= c->s->paths.limit_ms + GIVE_UP_MS)
+        (now - c->failed_ms >= c->s->paths.limit_ms + GIVE_UP_MS &&
+         primary_heard(c->s)))
         return false;
     log_warn("%s: the copy can't be put back: %s; trying again",
              c->s->rec.name, why->msg);
@@ -109,10 +146,19 @@ static uint64_t host_spare(void *host)
     return epochmem_spare_now();
 }
 
+static int host_quiet(void *host, struct xlc_error *err)
+{
+    struct colo_secondary *c = host;
+
+    c->connected = false;
+    return c->s->proxy ? secondary_proxy_cut(c->s->proxy, c->epoch, err) : 0;
+}
+
 static const struct svm_ops host_ops = {
     .build = host_build,
     .again = host_again,
     .spare = host_spare,
+    .quiet = host_quiet,
 };
 
 int colo_secondary_new(struct colo_secondary **c_r, struct secondary *s,
@@ -147,7 +193,7 @@ int colo_secondary_new(struct colo_secondary **c_r, struct secondary *s,
 void colo_secondary_free(struct colo_secondary *c)
 {
     if (!c) return;
-    colo_secondary_release(c);
+    inplace_xen_close(steal_ptr(&c->x));
     svm_free(c->svm);
     free(c);
 }
@@ -163,19 +209,103 @@ int colo_secondary_check(struct colo_secondary *c, struct xlc_error *err)
     return svm_check(c->svm, err);
 }
 
-int colo_secondary_apply(struct colo_secondary *c, uint64_t n,
+/* What the data thread tells of a copy that it could not put back. */
+static int told(struct colo_secondary *c, const struct xlc_error *e,
+                struct xlc_error *err)
+{
+    if (!still_paired(c->s)) return -ECANCELED;
+    /* Not what a broken connection is called. */
+    return xlc_error_set(err, -EIO, "%s", e->msg);
+}
+
+int colo_secondary_apply(struct colo_secondary *c, uint64_t n, bool final,
                          struct xlc_error *err)
 {
     struct xlc_error e = XLC_ERROR_INIT;
     int rc;
 
     c->failed_ms = 0;
+    c->epoch = n;
+    c->may_run = c->s->proxy && !final;
     rc = n == 1 ? svm_build(c->svm, &e) : svm_take(c->svm, &e);
     if (!rc && n != 1) rc = svm_put(c->svm, &e);
+    return rc ? told(c, &e, err) : 0;
+}
+
+/* Worth a line whenever it changes. */
+static void compare(struct colo_secondary *c, bool compared)
+{
+    if (compared != c->compared)
+        log_info("%s: %s, from epoch %llu on", c->s->rec.name, compared ?
+                 "the copy runs, and its packets are compared" :
+                 "the copy waits, paused, and takes checkpoints only",
+                 (unsigned long long)c->epoch);
+    c->compared = compared;
+}
+
+/* Let it run beside. One that can't is put back, and waits for the next
+ * epoch. */
+static int run_beside(struct colo_secondary *c, struct xlc_error *err)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int rc;
+
+    c->may_run = c->late = false;
+    c->went_us = c->look_us = clock_us();
+    rc = svm_beside(c->svm, &e);
     if (!rc) return 0;
-    if (!still_paired(c->s)) return -ECANCELED;
-    /* Not what a broken connection is called. */
-    return xlc_error_set(err, -EIO, "%s", e.msg);
+    log_warn("%s: the copy can't run from epoch %llu: %s", c->s->rec.name,
+             (unsigned long long)c->epoch, e.msg);
+    xlc_error_clear(&e);
+    c->failed_ms = 0;
+    rc = svm_put(c->svm, &e);
+    return rc ? told(c, &e, err) : 0;
+}
+
+/* It runs: are its vifs back? */
+static void look_at_vifs(struct colo_secondary *c)
+{
+    uint64_t now = clock_us();
+
+    if (now < c->look_us) return;
+    c->look_us = now + LOOK_MS * 1000u;
+    if (inplace_xen_connected(c->x)) {
+        secondary_proxy_connected(c->s->proxy);
+        c->connected = true;
+        c->lag_us = clock_us() - c->went_us;
+    } else if (!c->late && now - c->went_us > LATE_MS * 1000u) {
+        c->late = true;
+        log_warn("%s: the copy runs, but has not connected its network for "
+                 "%u s", c->s->rec.name, LATE_MS / 1000u);
+    }
+}
+
+int colo_secondary_turn(struct colo_secondary *c, int *wait_ms,
+                        struct xlc_error *err)
+{
+    int rc;
+
+    *wait_ms = -1;
+    if (!c->s->proxy) return 0;
+    if (c->may_run) {
+        switch (secondary_proxy_mode(c->s->proxy, c->epoch)) {
+        case WIRE_MODE_COLO:
+            compare(c, true);
+            rc = run_beside(c, err);
+            if (rc) return rc;
+            break;
+        case 0:
+            *wait_ms = MODE_MS;
+            return 0;
+        default:
+            compare(c, false);
+            c->may_run = false;
+        }
+    }
+    if (svm_state(c->svm) != SVM_BESIDE || c->connected) return 0;
+    look_at_vifs(c);
+    if (!c->connected) *wait_ms = LOOK_MS;
+    return 0;
 }
 
 bool colo_secondary_finishing(struct colo_secondary *c)
@@ -189,21 +319,32 @@ int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
 
     /* RULES A1: what ran without us is not the checkpoint. */
     if (c->x && inplace_xen_runs(c->x)) svm_disturbed(c->svm);
+    c->beside = svm_state(c->svm) == SVM_BESIDE;
+    if (c->beside && !restore_exists(c->s->restore))
+        return xlc_error_set(err, -ENOENT, "the copy is gone");
     rc = svm_ready(c->svm, err);
     return rc ? rc : restore_vifs(c->s->restore, bridge_join, err);
 }
 
 int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err)
 {
-    int rc = svm_go(c->svm, err);
+    int rc = 0;
 
+    if (c->s->proxy) rc = secondary_proxy_open(c->s->proxy, err);
+    if (!rc) rc = svm_go(c->svm, err);
     if (!rc) restore_rename(c->s->restore);
     return rc;
+}
+
+bool colo_secondary_beside(const struct colo_secondary *c)
+{
+    return c->beside;
 }
 
 void colo_secondary_release(struct colo_secondary *c)
 {
     inplace_xen_close(steal_ptr(&c->x));
+    svm_release(c->svm);
 }
 
 uint32_t colo_secondary_domid(struct colo_secondary *c)
@@ -224,5 +365,10 @@ void colo_secondary_status(struct colo_secondary *c, struct json *j)
     json_uint(j, "put_pages", v.written);
     json_uint(j, "puts_total", v.puts);
     json_uint(j, "put_failures_total", v.failures);
+    json_uint(j, "runs_total", v.runs);
+    json_uint(j, "go_us", v.go_us);
+    json_bool(j, "connected", c->connected);
+    json_uint(j, "lag_us", c->lag_us);
+    if (c->s->proxy) secondary_proxy_status(c->s->proxy, j);
     json_object_end(j);
 }

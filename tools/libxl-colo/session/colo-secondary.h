@@ -10,8 +10,15 @@
  * their bridge before anything else happens (RULES A9). Every later epoch puts
  * it back in place. A failover brings the vifs to their bridge and lets it go.
  *
- * Threads: feed, check and apply are the data thread's; ready, go and release
- * the work thread's, after the data thread has ended; the others anybody's.
+ * If packets are compared (PROTO_CAP_PROXY) the copy runs from each epoch of
+ * which the primary's proxy says so, until the next one counts; of the others
+ * it stays paused. Nobody watches it meanwhile: what it does to itself (it
+ * halts, it crashes) ends with the next epoch. A failover finds it running and
+ * leaves it so; if it had halted by itself, so has the guest.
+ *
+ * Threads: feed, check, apply and turn are the data thread's; ready, go,
+ * release and beside the work thread's, after the data thread has ended; the
+ * others anybody's.
  */
 #ifndef XLC_COLO_SECONDARY_H
 #define XLC_COLO_SECONDARY_H
@@ -47,11 +54,23 @@ int colo_secondary_check(struct colo_secondary *c, struct xlc_error *err);
 /**
  * colo_secondary_apply() - epoch @n counts
  *
+ * @final: the last one of a planned failover: the copy waits
+ *
  * Of epoch 1 the restore has taken in all. Return: 0; -ECANCELED: the machine
  * has left PAIRED, and whoever opens the copy brings it up to date
  */
-int colo_secondary_apply(struct colo_secondary *c, uint64_t n,
+int colo_secondary_apply(struct colo_secondary *c, uint64_t n, bool final,
                          struct xlc_error *err);
+
+/**
+ * colo_secondary_turn() - between two epochs: does the copy run, is it there?
+ * @wait_ms: call it again after so long, or when secondary_proxy_wake_fd()
+ *           becomes readable; -1: there is nothing to wait for
+ *
+ * Return: 0; -ECANCELED; -EIO: the copy is of no use any more
+ */
+int colo_secondary_turn(struct colo_secondary *c, int *wait_ms,
+                        struct xlc_error *err);
 
 /* The end of the restore was asked for: it is not the end of the copy. */
 bool colo_secondary_finishing(struct colo_secondary *c);
@@ -61,6 +80,9 @@ int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err);
 
 /* Its first step, under the machine's lock. */
 int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err);
+
+/* Did it run before it was let go? Then it announces nothing by itself. */
+bool colo_secondary_beside(const struct colo_secondary *c);
 
 /* It runs, or will never run: nothing of ours is needed any more. */
 void colo_secondary_release(struct colo_secondary *c);

@@ -59,6 +59,9 @@ static int check_hello(struct secondary *s, uint16_t major, uint16_t minor,
     if (h->heartbeat_ms < 10 || h->limit_ms / 3 < h->heartbeat_ms)
         return xlc_error_set(err, -EPROTO, "heartbeat %u ms and limit %u ms "
                              "make no sense", h->heartbeat_ms, h->limit_ms);
+    if (h->caps & PROTO_CAP_PROXY && !(h->caps & PROTO_CAP_COLO))
+        return xlc_error_set(err, -EPROTO, "packets can be compared only "
+                             "with a copy that is a domain");
     return 0;
 }
 
@@ -100,7 +103,8 @@ static int on_hello(struct secondary *s, struct xlc_error *err)
     a->version = s->hello.version < PROTO_VERSION ? s->hello.version :
                  PROTO_VERSION;
     a->caps = s->hello.caps &
-              (PROTO_CAP_PLAINTEXT | PROTO_CAP_DISK | PROTO_CAP_COLO);
+              (PROTO_CAP_PLAINTEXT | PROTO_CAP_DISK | PROTO_CAP_COLO |
+               PROTO_CAP_PROXY);
     a->port = s->port;
     a->generation = s->rec.generation;
     a->xen_major = major;
@@ -125,6 +129,24 @@ static void begin_record(struct secondary *s)
     s->rec.epoch = 0;
 }
 
+/* The copy is a domain, and perhaps its packets are compared. */
+static int begin_colo(struct secondary *s, struct xlc_error *err)
+{
+    unsigned int vifs = restore_vif_names(s->restore, NULL, 0);
+    int r;
+
+    if (s->disks.list.n)
+        return xlc_error_set(err, -EPROTO, "a copy that is a domain can't "
+                             "have mirrored disks yet");
+    r = colo_secondary_new(&s->colo, s, err);
+    if (r || !(s->hello.caps & PROTO_CAP_PROXY)) return r;
+    if (!vifs || vifs > WIRE_VIFS_MAX)
+        return xlc_error_set(err, -EPERM, "the packets of a guest with %u "
+                             "network interfaces can't be compared (1 to %u "
+                             "can): use --mode=remus", vifs, WIRE_VIFS_MAX);
+    return secondary_proxy_new(&s->proxy, s->rec.name, s->sh, err);
+}
+
 static int on_config(struct secondary *s, const struct proto_msg *m,
                      struct xlc_error *err)
 {
@@ -144,12 +166,8 @@ static int on_config(struct secondary *s, const struct proto_msg *m,
         strcmp(restore_name(s->restore), s->hello.name))
         return xlc_error_set(err, -EPROTO, "the configuration is of another "
                              "guest (%s)", restore_name(s->restore));
-    if (s->disks.list.n && s->hello.caps & PROTO_CAP_COLO)
-        return xlc_error_set(err, -EPROTO, "a copy that is a domain can't "
-                             "have mirrored disks yet");
-    r = secondary_disks_serve(s, err);
-    if (!r && s->hello.caps & PROTO_CAP_COLO)
-        r = colo_secondary_new(&s->colo, s, err);
+    if (s->hello.caps & PROTO_CAP_COLO) r = begin_colo(s, err);
+    if (!r) r = secondary_disks_serve(s, err);
     if (r) return r;
     begin_record(s);
     return record_save(&s->rec, err);

@@ -9,7 +9,8 @@
  * nothing is promised yet). Each later one is kept in memory until its END
  * has come and size, hash and records are right. Then the machine decides,
  * under its lock, whether it still counts; only an accepted epoch reaches the
- * restore. While it is applied the next one waits in the socket.
+ * restore. While it is applied the next one waits in the socket. A copy that
+ * runs beside is let go, and looked at, while nothing comes.
  *
  * An epoch larger than the guest could ever dirty, or than this host has
  * memory for, ends the session before anything is acknowledged (epochmem.h).
@@ -17,8 +18,10 @@
 #include <config.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -121,7 +124,9 @@ static int apply(struct intake *in, struct xlc_error *err)
     int rc = 0;
 
     if (!c || in->epoch == 1) rc = apply_restore(in, err);
-    if (!rc && c) rc = colo_secondary_apply(c, in->epoch, err);
+    if (!rc && c)
+        rc = colo_secondary_apply(c, in->epoch,
+                                  in->flags & PROTO_EPOCH_FINAL, err);
     return rc;
 }
 
@@ -178,11 +183,36 @@ static int on_end(struct intake *in, const struct proto_msg *m,
     return 0;
 }
 
+/* Until there is something to read, the copy gets what it needs. */
+static int wait_frame(struct secondary *s, struct xlc_error *err)
+{
+    struct pollfd pfd[2] = {
+        { .fd = conn_fd(s->data), .events = POLLIN }, { .events = POLLIN },
+    };
+
+    if (!s->colo || !s->proxy) return 0;
+    pfd[1].fd = secondary_proxy_wake_fd(s->proxy);
+    do {
+        uint64_t n;
+        int ms, r = colo_secondary_turn(s->colo, &ms, err);
+
+        if (r || ms < 0 || conn_raw_pending(s->data)) return r;
+        if (poll(pfd, 2, ms) < 0 && errno != EINTR)
+            return xlc_error_set(err, -errno, "poll: %s", strerror(errno));
+        if (pfd[1].revents && read(pfd[1].fd, &n, sizeof(n)) < 0 &&
+            errno != EAGAIN)
+            return xlc_error_set(err, -errno, "eventfd: %s",
+                                 strerror(errno));
+    } while (!pfd[0].revents);
+    return 0;
+}
+
 static int one_frame(struct intake *in, uint8_t *buf, struct xlc_error *err)
 {
     struct proto_msg m;
-    int r = conn_read(in->s->data, &m, buf, err);
+    int r = wait_frame(in->s, err);
 
+    if (!r) r = conn_read(in->s->data, &m, buf, err);
     if (r) return r;
     switch (m.hdr.type) {
     case PROTO_EPOCH_BEGIN:

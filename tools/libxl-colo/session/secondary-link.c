@@ -62,6 +62,22 @@ static bool disk_wanted(const struct secondary *s, const struct conn *c)
            s->m.state == SEC_SYNCING;
 }
 
+/* So does the stream of the peer's proxy. */
+static bool proxy_wanted(const struct secondary *s, const struct conn *c)
+{
+    return conn_channel(c) == PROTO_CH_PROXY && !conn_path(c) && s->proxy &&
+           s->m.state == SEC_SYNCING;
+}
+
+static int attach_proxy(struct secondary *s, struct conn *c,
+                        struct xlc_error *err)
+{
+    int r = secondary_proxy_attach(s->proxy, c, err);
+
+    if (r) conn_free(c);
+    return r;
+}
+
 /* What may be said of our copy now. One that is to stand aside has not done
  * so yet. Called with the lock held. */
 static uint8_t true_state(const struct secondary *s)
@@ -78,10 +94,10 @@ static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
     uint32_t *newest = NULL;
     unsigned int opened;
     struct conn *c = s->lobby.conn[i], **slot = slot_of(s, c, &newest);
-    bool disk = disk_wanted(s, c);
+    bool disk = disk_wanted(s, c), proxy = proxy_wanted(s, c);
     int r;
 
-    if (!disk && (!slot || conn_incarnation(c) <= *newest))
+    if (!disk && !proxy && (!slot || conn_incarnation(c) <= *newest))
         return xlc_error_set(err, -EEXIST, "a second connection of the same "
                              "channel");
     pthread_mutex_lock(&s->lock);
@@ -93,6 +109,7 @@ static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
     if (!r) r = conn_io(c, err);
     if (r) return r;
     if (disk) return secondary_disks_attach(s, lobby_take(&s->lobby, i), err);
+    if (proxy) return attach_proxy(s, lobby_take(&s->lobby, i), err);
     conn_free(*slot); /* an older incarnation is fenced (RULES A3) */
     *slot = lobby_take(&s->lobby, i);
     *newest = conn_incarnation(c);

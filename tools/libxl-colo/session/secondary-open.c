@@ -5,9 +5,10 @@
  * Taking over, in this order: what was accepted is applied to its end; the
  * pipe is closed and libxl makes a paused domain of it; the record is made
  * durable with the next generation; disks and vifs are added; the guest is
- * let go. From the second step on the copy may be the last one, so nothing
- * here destroys it: a step that fails is tried again until it works or the
- * administrator destroys the domain.
+ * let go. (A copy that is a domain has most of this behind it; one that runs
+ * beside only gets its network.) From the second step on the copy may be the
+ * last one, so nothing here destroys it: a step that fails is tried again
+ * until it works or the administrator destroys the domain.
  */
 #include <config.h>
 
@@ -15,12 +16,17 @@
 #include <string.h>
 #include <time.h>
 
+#include "announce.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
 #include "secondary.h"
+#include "xlctx.h"
 
 #define RETRY_S 2
+/* RULES B7: told so often, twice as long after each time. */
+#define ANNOUNCES   5u
+#define ANNOUNCE_MS 250u
 
 /* No more data; an epoch that is being applied is applied to its end. */
 static void end_data(struct secondary *s)
@@ -45,6 +51,7 @@ static void throw_away(struct secondary *s)
     if (restore_abort(s->restore, &e)) log_error("%s: %s", s->rec.name, e.msg);
     else s->sh->building = false;
     end_data(s);
+    if (s->proxy) secondary_proxy_end(s->proxy);
     secondary_disks_drop(s);
 }
 
@@ -78,6 +85,8 @@ static int first_step(struct secondary *s, struct xlc_error *err)
     if (r) return r;
     s->sh->building = false;
     s->sh->open = true;
+    /* A guest that was not restored says nothing by itself. */
+    if (s->colo && colo_secondary_beside(s->colo)) s->announce = ANNOUNCES;
     secondary_event_locked(s, SEC_EV_OPENED, 0);
     return 0;
 }
@@ -165,6 +174,7 @@ static void run_it(struct secondary *s)
                  s->rec.name);
         if (s->colo) colo_secondary_release(s->colo);
         if (restore_abort(s->restore, &e)) log_error("%s", e.msg);
+        if (s->proxy) secondary_proxy_end(s->proxy);
         secondary_disks_drop(s);
         /* Nothing ran here: the next protection must not be refused for a
          * takeover that never was. */
@@ -179,6 +189,26 @@ static void run_it(struct secondary *s)
              (unsigned long long)s->rec.epoch,
              (unsigned long long)(clock_ms() - begun));
     secondary_events_failover(s, clock_ms() - begun);
+}
+
+/* On the main thread, whose libxl context it uses. */
+void secondary_announce(struct secondary *s, uint64_t now_ms)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    unsigned int left;
+    int r = 0;
+
+    pthread_mutex_lock(&s->lock);
+    left = s->m.state == SEC_OPEN ? s->announce : 0;
+    if (left && now_ms >= s->announce_ms) s->announce--;
+    pthread_mutex_unlock(&s->lock);
+    if (!left || now_ms < s->announce_ms) return;
+    s->announce_ms = now_ms + (ANNOUNCE_MS << (ANNOUNCES - left));
+    if (!s->ctx) r = xlctx_new(&s->ctx, &e);
+    if (!r) r = announce_domain(s->ctx, s->sh->domid, &e);
+    if (r < 0)
+        log_warn("%s: %s; until it sends something, others may not reach it",
+                 s->rec.name, e.msg);
 }
 
 static void *work_thread(void *opaque)

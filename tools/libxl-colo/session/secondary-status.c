@@ -12,6 +12,9 @@
 #include "log.h"
 #include "secondary.h"
 
+/* Within this time, asked twice is meant. */
+#define TWICE_MS 30000u
+
 static void put_warnings(const struct secondary *s, struct json *j)
 {
     json_array(j, "warnings");
@@ -46,7 +49,7 @@ static char *status(struct secondary *s)
     json_bool(&j, "protected", s->m.state == SEC_PAIRED);
     json_bool(&j, "split", s->m.state == SEC_ASIDE);
     json_str(&j, "peer", s->rec.peer);
-    json_str(&j, "mode", "remus");
+    json_str(&j, "mode", s->proxy ? "colo" : "remus");
     json_uint(&j, "generation", s->rec.generation);
     json_uint(&j, "epoch_cut", 0);
     json_uint(&j, "epoch_committed", s->peer_beat.applied);
@@ -113,6 +116,25 @@ static void want_failover(struct secondary *s, const struct control_req *req)
     secondary_event(s, SEC_EV_FAILOVER, 0);
 }
 
+/* Connections from before the takeover go through us: whoever wants this
+ * process to end says so twice. */
+static bool breaks(struct secondary *s, const struct control_req *req)
+{
+    uint64_t now = clock_ms(), asked = s->stop_ms;
+    char why[200];
+    uint32_t n;
+
+    if (s->m.state != SEC_OPEN || !s->proxy) return false;
+    n = secondary_proxy_live(s->proxy);
+    if (!n || (asked && now - asked < TWICE_MS)) return false;
+    s->stop_ms = now;
+    snprintf(why, sizeof(why), "%u connections from before the takeover go "
+             "through this process and would break: wait until they are "
+             "closed, or ask again within %u s", n, TWICE_MS / 1000);
+    refuse(s, req, why);
+    return true;
+}
+
 void secondary_control(struct secondary *s, const struct control_req *req)
 {
     static const struct xlc_error ok = XLC_ERROR_INIT;
@@ -137,6 +159,7 @@ void secondary_control(struct secondary *s, const struct control_req *req)
                    "unpause` this one");
             return;
         }
+        if (breaks(s, req)) return;
         pthread_mutex_lock(&s->lock);
         if (!s->note[0])
             snprintf(s->note, sizeof(s->note), "stopped on the secondary");

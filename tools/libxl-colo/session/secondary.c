@@ -70,8 +70,9 @@ void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
 /* ----- loop ----- */
 
 struct turn {
-    struct pollfd pfd[5 + SECONDARY_CONNS + LOBBY_MAX + CONTROL_FDS];
-    unsigned int n, wake, sig, listen, restore, conns, pending, control;
+    struct pollfd pfd[6 + SECONDARY_CONNS + LOBBY_MAX + CONTROL_FDS];
+    unsigned int n, wake, sig, listen, restore, proxy;
+    unsigned int conns, pending, control;
 };
 
 static unsigned int add(struct turn *t, int fd, short events)
@@ -88,6 +89,7 @@ static void prepare(struct secondary *s, struct turn *t)
     t->listen = add(t, s->listener, POLLIN);
     t->restore = add(t, s->restore && !s->restore_reported ?
                      restore_fd(s->restore) : -1, POLLIN);
+    t->proxy = add(t, s->proxy ? secondary_proxy_fd(s->proxy) : -1, POLLIN);
     t->conns = t->n;
     for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
         add(t, s->conns[i] ? conn_fd(s->conns[i]) : -1,
@@ -152,6 +154,7 @@ static void one_turn(struct secondary *s, const struct turn *t)
                         SEC_EV_STOP, 0);
     }
     if (t->pfd[t->restore].revents) restore_ended(s);
+    if (t->pfd[t->proxy].revents) secondary_proxy_event(s->proxy);
     if (t->pfd[t->listen].revents) secondary_accept(s, now);
     for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
         if (s->conns[i] && t->pfd[t->conns + i].revents)
@@ -167,6 +170,8 @@ static void one_turn(struct secondary *s, const struct turn *t)
     secondary_answer_waiter(s);
     secondary_start_work(s);
     secondary_aside(s, now);
+    secondary_announce(s, now);
+    if (s->proxy) secondary_proxy_turn(s->proxy, now);
 }
 
 /* True when nothing more is to be done or said. */
@@ -247,6 +252,8 @@ static void finish(struct secondary *s)
     }
     colo_secondary_free(s->colo);
     restore_free(s->restore);
+    /* Last: without it, what the copy sends would go the direct way. */
+    secondary_proxy_free(s->proxy);
     s->sh->building = false;
     control_free(s->control);
     if (s->ctx) libxl_ctx_free(s->ctx);

@@ -40,6 +40,7 @@
 #include "records.h"
 #include "restore.h"
 #include "sec.h"
+#include "secondary-proxy.h"
 
 /* ctrl connections by path, then the primary's guard. */
 #define SECONDARY_GUARD   6
@@ -52,14 +53,16 @@
  * @building: there may be a half-built copy
  * @opening: our copy was chosen to run; @open: it runs as @domid
  * @disk: images that are served for the copy, @ndisks of them
+ * @vif: interfaces whose packets the worker takes, @nvifs of them
  */
 struct receive_shared {
     _Atomic bool known, building, opening, open;
-    _Atomic uint32_t domid, ndisks;
+    _Atomic uint32_t domid, ndisks, nvifs;
     uint8_t uuid_raw[16];
     char uuid[37];
     char name[256];
     char disk[DISKLIST_MAX][DISKLIST_PATH_MAX + 1];
+    char vif[WIRE_VIFS_MAX][IFNAMSIZ];
 };
 
 /**
@@ -70,6 +73,7 @@ struct receive_shared {
  * @conns: attached ones; @newest: the newest incarnation of each; @born:
  *         @m.opened when it was attached
  * @colo: with --colo the copy is a domain of its own, NULL without
+ * @proxy: its packets, if they are compared; else NULL
  * @lobby: accepted but not attached yet
  * @data: the data connection; @data_running: its thread runs
  * @disks: that are mirrored; @last_epoch: their last one, as END says
@@ -79,6 +83,9 @@ struct receive_shared {
  * @look_ms: when a guest that stood aside is looked at next; @told: that the
  *           primary's copy is gone was said; @wish_ms: when it was unpaused
  *           and had to be paused again, or 0
+ * @stop_ms: when the end was asked for, which would break connections
+ * @announce: how often it is still told where the guest is, and @announce_ms
+ *            when next
  * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
  * @worked: it is done
  */
@@ -91,6 +98,7 @@ struct secondary {
     struct record rec;
     struct restore *restore;
     struct colo_secondary *colo;
+    struct secondary_proxy *proxy;
     struct control *control;
     int listener, wake, sigfd;
     uint16_t port;
@@ -109,13 +117,13 @@ struct secondary {
     unsigned int waiter_id;
     bool waiter_used;
     libxl_ctx *ctx;
-    uint64_t look_ms, wish_ms;
+    uint64_t look_ms, wish_ms, announce_ms, stop_ms;
     bool told;
 
     pthread_mutex_t lock;
     struct sec m;
     uint64_t last_epoch;
-    unsigned int say, said, work, aside;
+    unsigned int say, said, work, aside, announce;
     bool worked, finished;
     uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
     uint64_t epoch_memory, epoch_limit; /* see epochmem.h */
@@ -166,6 +174,7 @@ int secondary_start_data(struct secondary *s, struct xlc_error *err);
 
 /* secondary-open.c */
 void secondary_start_work(struct secondary *s);
+void secondary_announce(struct secondary *s, uint64_t now_ms);
 
 /* secondary-aside.c */
 void secondary_aside(struct secondary *s, uint64_t now_ms);

@@ -12,7 +12,8 @@
 
 static const char *const state_names[] = {
     [SVM_EMPTY] = "empty", [SVM_HELD] = "held",
-    [SVM_STALE] = "stale", [SVM_RUNS] = "runs",
+    [SVM_STALE] = "stale", [SVM_BESIDE] = "beside",
+    [SVM_RUNS] = "runs",
 };
 _Static_assert(sizeof(state_names) / sizeof(state_names[0]) == SVM_NSTATES,
                "a name for each state");
@@ -47,7 +48,7 @@ static void enter(struct svm *v, enum svm_state state)
     v->state = state;
     LOCK_SCOPE(&v->lock);
     v->view.state = state;
-    v->view.image_bytes = image_memory(v->img);
+    v->view.image_bytes = v->img ? image_memory(v->img) : 0;
 }
 
 static int check_spare(const struct svm *v, uint64_t need, const char *what,
@@ -144,7 +145,7 @@ int svm_take(struct svm *v, struct xlc_error *err)
 {
     int rc;
 
-    if (v->state != SVM_HELD)
+    if (v->state != SVM_HELD && v->state != SVM_BESIDE)
         return xlc_error_set(err, -EINVAL, "an epoch while the copy is %s",
                              svm_state_name(v->state));
     rc = image_commit(v->img, err);
@@ -155,8 +156,12 @@ int svm_take(struct svm *v, struct xlc_error *err)
 static int put_once(struct svm *v, struct xlc_error *err)
 {
     const struct inplace_times *t = &v->ip.times;
-    int rc = inplace_quiet(&v->ip, v->img, err);
+    int rc = 0;
 
+    /* Only what came after it may have failed. */
+    if (v->ip.state != INPLACE_QUIET)
+        rc = inplace_quiet(&v->ip, v->img, err);
+    if (!rc) rc = v->ops->quiet(v->host, err);
     if (!rc) rc = inplace_write(&v->ip, v->img, err);
     pthread_mutex_lock(&v->lock);
     if (rc) {
@@ -189,6 +194,23 @@ int svm_put(struct svm *v, struct xlc_error *err)
     }
 }
 
+int svm_beside(struct svm *v, struct xlc_error *err)
+{
+    int rc;
+
+    if (v->state != SVM_HELD)
+        return xlc_error_set(err, -EINVAL, "the copy can't run beside: it is "
+                             "%s", svm_state_name(v->state));
+    rc = inplace_go(&v->ip, v->img, err);
+    pthread_mutex_lock(&v->lock);
+    if (rc) v->view.failures++;
+    else v->view.runs++;
+    v->view.go_us = v->ip.times.go_us;
+    pthread_mutex_unlock(&v->lock);
+    enter(v, rc ? SVM_STALE : SVM_BESIDE);
+    return rc;
+}
+
 void svm_disturbed(struct svm *v)
 {
     if (v->state != SVM_HELD) return;
@@ -203,6 +225,8 @@ int svm_ready(struct svm *v, struct xlc_error *err)
     if (v->state == SVM_EMPTY || v->state == SVM_RUNS)
         return xlc_error_set(err, -EINVAL, "the copy is %s",
                              svm_state_name(v->state));
+    /* What it has said is what the clients heard: it runs on. */
+    if (v->state == SVM_BESIDE) return 0;
     rc = v->state == SVM_STALE ? put_once(v, err) : 0;
     if (!rc) {
         rc = inplace_join(&v->ip, err);
@@ -215,12 +239,29 @@ int svm_go(struct svm *v, struct xlc_error *err)
 {
     int rc;
 
+    if (v->state == SVM_BESIDE) {
+        enter(v, SVM_RUNS);
+        return 0;
+    }
     if (v->state != SVM_HELD)
         return xlc_error_set(err, -EINVAL, "the copy is %s",
                              svm_state_name(v->state));
     rc = inplace_go(&v->ip, v->img, err);
     enter(v, rc ? SVM_STALE : SVM_RUNS);
     return rc;
+}
+
+void svm_release(struct svm *v)
+{
+    if (v->state != SVM_RUNS) return;
+    inplace_dispose(&v->ip);
+    image_free(steal_ptr(&v->img));
+    enter(v, SVM_RUNS);
+}
+
+enum svm_state svm_state(const struct svm *v)
+{
+    return v->state;
 }
 
 void svm_view(struct svm *v, struct svm_view *view_r)

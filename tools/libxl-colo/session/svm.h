@@ -16,13 +16,16 @@
  *   svm_take()   a later one, once it counts: it is the image. This can't fail
  *                after svm_check().
  *   svm_put()    the domain becomes what the image is, and stays paused
+ *   svm_beside() if the primary compares packets from this epoch on: the copy
+ *                runs from it, on no bridge, until the next one is taken
  *
  * A domain that could not be put back is STALE: nothing of it may run, but the
  * image is whole, and the next try writes every page. An epoch that was never
  * taken leaves no trace.
  *
  * A failover restores nothing: svm_ready() does what may take a while and may
- * be tried again, svm_go() is the guest's first step.
+ * be tried again, svm_go() is the guest's first step. A copy that runs beside
+ * has said what the clients heard: it is not put back, it runs on.
  *
  * What touches Xen is behind struct svm_ops and struct inplace_ops. One
  * thread at a time; svm_view() from any.
@@ -49,25 +52,32 @@
  *         logged; what puts it back
  * @again: putting it back failed: shall it be tried again? May wait a moment
  * @spare: octets of memory that the host has to spare
+ * @quiet: the domain is paused and its backends are disconnected: whoever
+ *         keeps something of the copy's for an epoch begins anew. May come
+ *         more than once for an epoch, after a rollback that failed
  */
 struct svm_ops {
     int (*build)(void *host, const struct inplace_ops **ops_r, void **dom_r,
                  struct xlc_error *err);
     bool (*again)(void *host, const struct xlc_error *why);
     uint64_t (*spare)(void *host);
+    int (*quiet)(void *host, struct xlc_error *err);
 };
 
 /**
- * enum svm_state - legal transitions: EMPTY -> HELD <-> STALE; HELD -> RUNS
+ * enum svm_state - legal transitions: EMPTY -> HELD <-> STALE; HELD -> BESIDE
+ * -> STALE; HELD, BESIDE -> RUNS
  * @SVM_EMPTY: there is no whole checkpoint
  * @SVM_HELD: the domain is what the image is, paused
  * @SVM_STALE: the image is newer, or what is in the domain is not known
+ * @SVM_BESIDE: it runs from where the image is, beside the primary's
  * @SVM_RUNS: it was let go for good
  */
 enum svm_state {
     SVM_EMPTY,
     SVM_HELD,
     SVM_STALE,
+    SVM_BESIDE,
     SVM_RUNS,
     SVM_NSTATES,
 };
@@ -77,10 +87,12 @@ enum svm_state {
  * @image_bytes: memory that the image takes
  * @put_us, @written: how long the last rollback took, and pages it wrote
  * @puts, @failures: rollbacks that were done, and that failed
+ * @go_us, @runs: how long the last svm_beside() took, and how many there were
  */
 struct svm_view {
     enum svm_state state;
     uint64_t image_bytes, put_us, written, puts, failures;
+    uint64_t go_us, runs;
 };
 
 struct svm;
@@ -117,6 +129,13 @@ int svm_take(struct svm *v, struct xlc_error *err);
  */
 int svm_put(struct svm *v, struct xlc_error *err);
 
+/**
+ * svm_beside() - the copy runs from the epoch that it was put back to
+ *
+ * After a failure it is STALE: svm_put() again.
+ */
+int svm_beside(struct svm *v, struct xlc_error *err);
+
 /* Somebody let the copy run, or may have: it is put back before it goes. */
 void svm_disturbed(struct svm *v);
 
@@ -124,8 +143,15 @@ void svm_disturbed(struct svm *v);
  * allowed. */
 int svm_ready(struct svm *v, struct xlc_error *err);
 
-/* The first step. After a failure: svm_ready() again. */
+/* The first step; of a copy that runs beside, none is needed. After a failure:
+ * svm_ready() again. */
 int svm_go(struct svm *v, struct xlc_error *err);
+
+/* It RUNS: the image's memory goes back to the host. Nothing else changes. */
+void svm_release(struct svm *v);
+
+/* For the thread that uses @v. */
+enum svm_state svm_state(const struct svm *v);
 
 void svm_view(struct svm *v, struct svm_view *view_r);
 

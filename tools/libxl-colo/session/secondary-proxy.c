@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* secondary-proxy.c - The copy's packets; see secondary-proxy.h */
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bridge.h"
+#include "cleanup.h"
+#include "conn-stream.h"
+#include "log.h"
+#include "plane.h"
+#include "proxy-secondary.h"
+#include "secondary-proxy.h"
+#include "secondary.h"
+
+/* A cut is tried so often while frames keep coming, a moment apart. */
+#define CUT_TRIES  50u
+#define CUT_NAP_NS 1000000
+/* After a failover it is looked whether the proxy is still needed. */
+#define TURN_MS 200u
+
+/**
+ * struct secondary_proxy - see secondary-proxy.h
+ * @lock: guards all of it, and that nobody uses a proxy which is ended
+ * @conn: came before there was a proxy to give it to
+ * @attached: the peer's stream came; @lost: it is gone
+ * @tc, @planes: the vifs' filters and TAPs, @n of them
+ * @proxy: NULL before it is started, and once it has ended
+ * @wake: see secondary_proxy_wake_fd()
+ * @cut: newest epoch of a cut
+ * @open: the failover was; @direct: the vifs' packets pass us by
+ * @turn_ms: when secondary_proxy_turn() looks again
+ */
+struct secondary_proxy {
+    pthread_mutex_t lock;
+    const char *name;
+    struct receive_shared *sh;
+    struct conn *conn;
+    bool attached, lost;
+    struct tc tc;
+    bool tc_open;
+    struct plane planes[WIRE_VIFS_MAX];
+    unsigned int n;
+    struct proxy_secondary *proxy;
+    int wake;
+    uint64_t cut;
+    bool open, direct;
+    uint64_t turn_ms;
+};
+
+int secondary_proxy_new(struct secondary_proxy **p_r, const char *name,
+                        struct receive_shared *sh, struct xlc_error *err)
+{
+    struct secondary_proxy *p = calloc(1, sizeof(*p));
+
+    if (!p) return xlc_error_set(err, -ENOMEM, "no memory");
+    p->name = name;
+    p->sh = sh;
+    p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->wake < 0) {
+        free(p);
+        return xlc_error_set(err, -errno, "eventfd: %s", strerror(errno));
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    *p_r = p;
+    return 0;
+}
+
+/* ---- The planes ---------------------------------------------------------- */
+
+/* With the lock held, as all below. */
+static void remove_planes(struct secondary_proxy *p)
+{
+    for (unsigned int i = 0; i < p->n; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (plane_teardown(&p->planes[i], &e))
+            log_error("%s: %s", p->name, e.msg);
+    }
+    p->n = 0;
+    p->sh->nvifs = 0;
+    if (p->tc_open) tc_close(&p->tc);
+    p->tc_open = false;
+}
+
+static void end_proxy(struct secondary_proxy *p)
+{
+    proxy_secondary_stop(steal_ptr(&p->proxy));
+    remove_planes(p);
+}
+
+/* The guard knows of the vif before there is anything on it. */
+static int add_plane(struct secondary_proxy *p, const char *vif,
+                     struct xlc_error *err)
+{
+    int r = plane_setup(&p->planes[p->n], &p->tc, vif, err);
+
+    if (r) return r;
+    snprintf(p->sh->vif[p->n], sizeof(p->sh->vif[p->n]), "%s", vif);
+    p->sh->nvifs = ++p->n;
+    r = plane_inline(&p->planes[p->n - 1], err);
+    /* On no bridge: only our TAPs hear it. */
+    return r ? r : bridge_join(vif, NULL, err);
+}
+
+static int give_conn(struct secondary_proxy *p, struct conn *c,
+                     struct xlc_error *err)
+{
+    return proxy_secondary_peer(p->proxy, conn_fd(c), &conn_stream_ops, c,
+                                err);
+}
+
+static int start(struct secondary_proxy *p, const char (*vifs)[IFNAMSIZ],
+                 unsigned int n, struct xlc_error *err)
+{
+    struct proxy_port ports[WIRE_VIFS_MAX];
+    struct proxy_secondary_cfg cfg = {
+        .ports = ports,
+        .nports = n,
+        .rewrite = REWRITE_OPTS_INIT,
+    };
+    int r = tc_open(&p->tc, err);
+
+    if (r) return r;
+    p->tc_open = true;
+    for (unsigned int i = 0; i < n; i++) {
+        r = add_plane(p, vifs[i], err);
+        if (r) return r;
+        ports[i] = proxy_port_of(&p->planes[i]);
+    }
+    r = proxy_secondary_start(&p->proxy, &cfg, err);
+    if (!r && p->conn) {
+        r = give_conn(p, p->conn, err);
+        if (!r) p->conn = NULL;
+    }
+    return r;
+}
+
+int secondary_proxy_start(struct secondary_proxy *p,
+                          const char (*vifs)[IFNAMSIZ], unsigned int n,
+                          struct xlc_error *err)
+{
+    int r;
+
+    LOCK_SCOPE(&p->lock);
+    if (!n || n > WIRE_VIFS_MAX)
+        return xlc_error_set(err, -EINVAL, "packets of %u vifs can't be "
+                             "compared; 1 to %u can", n, WIRE_VIFS_MAX);
+    r = start(p, vifs, n, err);
+    if (r) end_proxy(p);
+    return r;
+}
+
+void secondary_proxy_end(struct secondary_proxy *p)
+{
+    LOCK_SCOPE(&p->lock);
+    end_proxy(p);
+}
+
+void secondary_proxy_free(struct secondary_proxy *p)
+{
+    if (!p) return;
+    end_proxy(p);
+    conn_free(p->conn);
+    close(p->wake);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+/* ---- The peer's proxy ---------------------------------------------------- */
+
+int secondary_proxy_attach(struct secondary_proxy *p, struct conn *c,
+                           struct xlc_error *err)
+{
+    int r = 0;
+
+    LOCK_SCOPE(&p->lock);
+    if (p->attached)
+        return xlc_error_set(err, -EEXIST, "a second connection of the "
+                             "peer's proxy");
+    if (p->proxy) r = give_conn(p, c, err);
+    else p->conn = c;
+    p->attached = !r;
+    return r;
+}
+
+int secondary_proxy_fd(struct secondary_proxy *p)
+{
+    LOCK_SCOPE(&p->lock);
+    return p->proxy ? proxy_secondary_event_fd(p->proxy) : -1;
+}
+
+int secondary_proxy_wake_fd(const struct secondary_proxy *p)
+{
+    return p->wake;
+}
+
+/* It can't go on by itself. The copy stays what it is; nothing of it may be
+ * on the network before a failover, and from then on its way is the direct
+ * one. */
+static void proxy_died(struct secondary_proxy *p, const struct xlc_error *why)
+{
+    log_error("%s: the copy's packets can't be compared any more: %s",
+              p->name, why->msg);
+    p->lost = true;
+    if (p->open) {
+        end_proxy(p);
+        log_error("%s: connections from before the takeover may break",
+                  p->name);
+    } else {
+        proxy_secondary_stop(steal_ptr(&p->proxy));
+    }
+}
+
+void secondary_proxy_event(struct secondary_proxy *p)
+{
+    struct proxy_secondary_status st;
+    struct xlc_error e = XLC_ERROR_INIT;
+    uint64_t n, one = 1;
+    int r;
+
+    LOCK_SCOPE(&p->lock);
+    if (!p->proxy) return;
+    r = read(proxy_secondary_event_fd(p->proxy), &n, sizeof(n)) < 0 &&
+        errno != EAGAIN;
+    if (r) log_error("%s: eventfd: %s", p->name, strerror(errno));
+    if (proxy_secondary_status(p->proxy, &st, &e)) {
+        proxy_died(p, &e);
+    } else if (p->attached && !p->open && !st.peer && !p->lost) {
+        p->lost = true;
+        log_warn("%s: the primary's proxy is not heard any more (%s): the "
+                 "copy takes checkpoints only", p->name,
+                 st.err.status ? st.err.msg : "it closed its stream");
+    }
+    if (write(p->wake, &one, sizeof(one)) < 0) {
+        /* The counter is full: it is readable. */
+    }
+}
+
+unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch)
+{
+    struct proxy_secondary_status st;
+
+    LOCK_SCOPE(&p->lock);
+    if (!p->proxy || p->lost || p->open ||
+        proxy_secondary_status(p->proxy, &st, NULL))
+        return WIRE_MODE_PASSIVE;
+    if (p->attached && !st.peer) return WIRE_MODE_PASSIVE;
+    if (st.told < epoch) return 0;
+    /* Past it: the next checkpoint is on its way. */
+    return st.told > epoch ? WIRE_MODE_PASSIVE : st.mode;
+}
+
+/* ---- Epochs -------------------------------------------------------------- */
+
+int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
+                        struct xlc_error *err)
+{
+    const struct timespec nap = { 0, CUT_NAP_NS };
+    int r = 0;
+
+    LOCK_SCOPE(&p->lock);
+    if (!p->proxy || p->open || epoch <= p->cut) return 0;
+    for (unsigned int i = 0; i < CUT_TRIES; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        r = proxy_secondary_cut(p->proxy, epoch, &e);
+        if (!r) p->cut = epoch;
+        /* It has ended: then nobody hears the copy, whatever its epoch. */
+        if (!r || r == -ESHUTDOWN) return 0;
+        if (r != -EBUSY || i == CUT_TRIES - 1)
+            return xlc_error_set(err, r, "%s", e.msg);
+        nanosleep(&nap, NULL);
+    }
+    return r;
+}
+
+void secondary_proxy_connected(struct secondary_proxy *p)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    LOCK_SCOPE(&p->lock);
+    if (p->proxy && proxy_secondary_connected(p->proxy, &e))
+        log_warn("%s: %s", p->name, e.msg);
+}
+
+/* ---- Failover ------------------------------------------------------------ */
+
+int secondary_proxy_open(struct secondary_proxy *p, struct xlc_error *err)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int r;
+
+    LOCK_SCOPE(&p->lock);
+    if (p->open) return 0;
+    r = p->proxy ? proxy_secondary_open(p->proxy, &e) : -ESHUTDOWN;
+    if (r && r != -ESHUTDOWN) return xlc_error_set(err, r, "%s", e.msg);
+    p->open = true;
+    if (r && p->n) {
+        log_error("%s: without its proxy, connections from before the "
+                  "takeover may break", p->name);
+        end_proxy(p);
+    }
+    return 0;
+}
+
+/* Is any of the vifs still there? */
+static bool vifs_there(const struct secondary_proxy *p)
+{
+    for (unsigned int i = 0; i < p->n; i++)
+        if ((int)if_nametoindex(p->planes[i].vif) == p->planes[i].ifindex)
+            return true;
+    return false;
+}
+
+static void go_direct(struct secondary_proxy *p)
+{
+    for (unsigned int i = 0; i < p->n && !p->direct; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (plane_direct(&p->planes[i], &e))
+            log_error("%s: %s", p->name, e.msg);
+    }
+    p->direct = true;
+}
+
+void secondary_proxy_turn(struct secondary_proxy *p, uint64_t now_ms)
+{
+    struct proxy_secondary_status st;
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    LOCK_SCOPE(&p->lock);
+    if (!p->open || !p->proxy || now_ms < p->turn_ms) return;
+    p->turn_ms = now_ms + TURN_MS;
+    if (proxy_secondary_status(p->proxy, &st, &e)) {
+        proxy_died(p, &e);
+        return;
+    }
+    if (st.live && vifs_there(p)) return;
+    go_direct(p);
+    if (proxy_secondary_idle(p->proxy, &e) && vifs_there(p)) return;
+    end_proxy(p);
+    log_info("%s: its packets go their direct way", p->name);
+}
+
+uint32_t secondary_proxy_live(struct secondary_proxy *p)
+{
+    struct proxy_secondary_status st;
+
+    LOCK_SCOPE(&p->lock);
+    if (!p->proxy || proxy_secondary_status(p->proxy, &st, NULL)) return 0;
+    return st.live;
+}
+
+void secondary_proxy_status(struct secondary_proxy *p, struct json *j)
+{
+    struct proxy_secondary_status st = { .epoch = 0 };
+
+    LOCK_SCOPE(&p->lock);
+    if (p->proxy && proxy_secondary_status(p->proxy, &st, NULL)) st.told = 0;
+    json_str(j, "mode", st.mode == WIRE_MODE_COLO ? "colo" : "passive");
+    json_bool(j, "peer", st.peer && st.greeted);
+    json_bool(j, "open", p->open);
+    json_uint(j, "epoch_told", st.told);
+    json_uint(j, "waiting_packets", st.waiting);
+    json_uint(j, "waiting_bytes", st.waiting_bytes);
+    json_uint(j, "live_flows", st.live);
+    json_uint(j, "in_packets_total", st.in_frames);
+    json_uint(j, "in_again_total", st.in_again);
+    json_uint(j, "in_lost_total", st.in_lost);
+    json_uint(j, "out_packets_total", st.out_frames);
+    json_uint(j, "out_lost_total", st.out_lost);
+    json_uint(j, "out_stale_total", st.out_stale);
+    json_uint(j, "dropped_total", st.dropped);
+    json_uint(j, "answered_total", st.answered);
+}

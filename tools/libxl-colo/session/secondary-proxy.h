@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * secondary-proxy.h - The copy's packets: its vifs' planes and their proxy
+ *
+ * Theory of operation
+ * -------------------
+ * For a protection whose packets are compared (PROTO_CAP_PROXY). The copy's
+ * vifs are on no bridge, and all that it sends and is sent goes through TAPs
+ * (plane.h) that the proxy reads and writes: before a failover for the peer's
+ * proxy alone, afterwards for the bridge, as long as there are connections
+ * whose numbers differ from those that the clients know. When the last one is
+ * closed the vifs get their direct way, and the proxy ends.
+ *
+ * The TAPs are this process's. Should it die, the filters on the vifs stay and
+ * drop everything (RULES A9); the guard removes them from a guest that runs
+ * here for good.
+ *
+ * Threads: any; one lock. Only secondary_proxy_free() is for when the others
+ * have ended.
+ */
+#ifndef XLC_SECONDARY_PROXY_H
+#define XLC_SECONDARY_PROXY_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn.h"
+#include "error.h"
+#include "json.h"
+#include "wire.h"
+
+struct receive_shared;
+struct secondary_proxy;
+
+/**
+ * secondary_proxy_new() - nothing runs yet
+ * @name: the guest's, for the log; it must stay
+ * @sh: the guard is told there what it has to remove; it must stay
+ */
+int secondary_proxy_new(struct secondary_proxy **p_r, const char *name,
+                        struct receive_shared *sh, struct xlc_error *err);
+
+/* NULL is allowed. */
+void secondary_proxy_free(struct secondary_proxy *p);
+
+/**
+ * secondary_proxy_attach() - the stream of the peer's proxy has come
+ * @c: taken over if 0 is returned
+ *
+ * Once; perhaps before secondary_proxy_start(). Return: 0; -EEXIST
+ */
+int secondary_proxy_attach(struct secondary_proxy *p, struct conn *c,
+                           struct xlc_error *err);
+
+/**
+ * secondary_proxy_start() - from here on the vifs' packets are ours
+ * @vifs: names of interfaces on no bridge, @n of them; they are brought up
+ */
+int secondary_proxy_start(struct secondary_proxy *p,
+                          const char (*vifs)[IFNAMSIZ], unsigned int n,
+                          struct xlc_error *err);
+
+/* Readable when secondary_proxy_event() has something to look at; -1: there is
+ * nothing yet, or any more. */
+int secondary_proxy_fd(struct secondary_proxy *p);
+void secondary_proxy_event(struct secondary_proxy *p);
+
+/* An eventfd that becomes readable when secondary_proxy_mode() may say
+ * something new. */
+int secondary_proxy_wake_fd(const struct secondary_proxy *p);
+
+/**
+ * secondary_proxy_mode() - may the copy run from @epoch?
+ *
+ * Return: WIRE_MODE_COLO: yes; WIRE_MODE_PASSIVE: no (also because the primary
+ * is past that epoch, or the proxies don't reach each other); 0: not known yet
+ */
+unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch);
+
+/* The copy stands still, its vifs are disconnected: it is about to become what
+ * it was at @epoch. A second time changes nothing. */
+int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
+                        struct xlc_error *err);
+
+/* All its vifs are connected. */
+void secondary_proxy_connected(struct secondary_proxy *p);
+
+/* The failover: its packets are the guest's. Before this nothing of it has
+ * left this host. */
+int secondary_proxy_open(struct secondary_proxy *p, struct xlc_error *err);
+
+/* After the failover, now and then: end what is not needed any more. */
+void secondary_proxy_turn(struct secondary_proxy *p, uint64_t now_ms);
+
+/* Connections that break when this process ends. */
+uint32_t secondary_proxy_live(struct secondary_proxy *p);
+
+/* The copy is gone, or its vifs shall go their direct way. */
+void secondary_proxy_end(struct secondary_proxy *p);
+
+/* Keys of the status, inside "svm". */
+void secondary_proxy_status(struct secondary_proxy *p, struct json *j);
+
+#endif
