@@ -27,13 +27,13 @@
 #include <xenctrl.h>
 /* The next needs xenctrl.h. */
 #include <xenguest.h>
-#include <xen/grant_table.h>
 #include <xen/hvm/params.h>
 #include <xen/memory.h>
 
 #include "cleanup.h"
 #include "hvmctx.h"
 #include "inplace-devices.h"
+#include "inplace-grants.h"
 #include "inplace-store.h"
 #include "inplace-xen.h"
 #include "log.h"
@@ -41,14 +41,13 @@
 #define DEVICES_MS 5000u
 /* So many pauses of others are undone when it is let go. */
 #define UNPAUSES 16
-/* Frames of grant table that are mapped at a time. */
-#define GRANT_FRAMES_MAX 65536u
 
 /**
  * struct inplace_xen - see inplace-xen.h
  * @log: log-dirty is ours
  * @paused: by us; @closed: and its backends are disconnected
- * @pages_seen: pages that the domain had when they were those of the image
+ * @pages_seen: pages that the domain has if the guest moves none
+ * @unlogged: some were given to it since its log was read
  * @store_pfn, @console_pfn, @store_port: of the rings; @features: what this
  *             host's xenstored offers there
  * @clock, @offset_s: what the wall clock shall be
@@ -59,7 +58,7 @@ struct inplace_xen {
     xenforeignmemory_handle *fmem;
     struct inplace_devices devices;
     uint32_t domid, vcpus, timeout_ms;
-    bool log, paused, closed, clock;
+    bool log, paused, closed, clock, unlogged;
     int32_t offset_s;
     uint64_t pages_seen, pages_max;
     uint64_t store_pfn, console_pfn;
@@ -337,17 +336,25 @@ static int xen_moved(void *dom, const struct image *img, bool all,
                      uint64_t *bits, struct xlc_error *err)
 {
     struct inplace_xen *x = dom;
+    uint64_t seen = x->pages_seen, shared;
     xc_domaininfo_t info;
     int rc = get_info(x, &info, err);
 
-    if (rc || (!all && info.tot_pages == x->pages_seen)) return rc;
-    log_debug("in place: domain %u has %llu pages and had %llu: looking at "
-              "each", x->domid, (unsigned long long)info.tot_pages,
-              (unsigned long long)x->pages_seen);
-    for (uint64_t from = 0; !rc && from < image_limit(img);
-         from += INPLACE_BATCH)
-        rc = look_batch(x, img, from, bits, err);
-    if (!rc) x->pages_seen = info.tot_pages;
+    if (rc) return rc;
+    x->pages_seen = info.tot_pages;
+    if (all || info.tot_pages != seen) {
+        log_debug("in place: domain %u has %llu pages and had %llu: looking "
+                  "at each", x->domid, (unsigned long long)info.tot_pages,
+                  (unsigned long long)seen);
+        for (uint64_t from = 0; !rc && from < image_limit(img);
+             from += INPLACE_BATCH)
+            rc = look_batch(x, img, from, bits, err);
+    }
+    /* A reset leaves a page where shared_info was, and the guest's next
+     * mapping of it takes that away: not to be dropped, or counted. */
+    shared = info.shared_info_frame;
+    if (shared < image_limit(img) && !image_page(img, shared))
+        bits[shared / 64] &= ~((uint64_t)1 << shared % 64);
     return rc;
 }
 
@@ -374,8 +381,10 @@ static int populate(struct inplace_xen *x, const uint64_t *pfns,
 
     for (unsigned int i = 0; i < n; i++)
         if (errs[i]) need[m++] = pfns[i];
-    if (m && xc_domain_populate_physmap_exact(x->xch, x->domid, m, 0, 0,
-                                              need))
+    if (!m) return 0;
+    x->unlogged = true;
+    x->pages_seen += m;
+    if (xc_domain_populate_physmap_exact(x->xch, x->domid, m, 0, 0, need))
         return failed(x, "give ballooned pages back to", err);
     return 0;
 }
@@ -421,48 +430,25 @@ static int xen_drop(void *dom, const uint64_t *pfns, unsigned int n,
     if (rc) return rc;
     for (unsigned int i = 0; i < n; i++)
         if (!errs[i]) go[m++] = pfns[i];
+    x->pages_seen -= m;
     if (m && xc_domain_decrease_reservation_exact(x->xch, x->domid, m, 0, go))
         return failed(x, "take ballooned pages from", err);
     return 0;
 }
 
-/* Zero some frames of the grant table: only those that are there, because
- * mapping more would make it grow. */
-static int clear_grants(struct inplace_xen *x, unsigned int id,
-                        unsigned int frames, struct xlc_error *err)
+/*
+ * All pages are the image's now. The hypervisor logs no write to a page that
+ * was given to the domain since its log was read: so the log begins anew, for
+ * all pages. (None of it is read: 0 pages.)
+ */
+static int log_all(struct inplace_xen *x, struct xlc_error *err)
 {
-    xenforeignmemory_resource_handle *h;
-    void *p = NULL;
-
-    h = xenforeignmemory_map_resource(x->fmem, (domid_t)x->domid,
-                                      XENMEM_resource_grant_table, id, 0,
-                                      frames, &p, PROT_READ | PROT_WRITE, 0);
-    if (!h) return failed(x, "map the grant table of", err);
-    memset(p, 0, (size_t)frames * IMAGE_PAGE);
-    xenforeignmemory_unmap_resource(x->fmem, h);
+    if (!x->unlogged) return 0;
+    if (xc_shadow_control(x->xch, x->domid, XEN_DOMCTL_SHADOW_OP_CLEAN, NULL,
+                          0) < 0)
+        return failed(x, "log all writes of", err);
+    x->unlogged = false;
     return 0;
-}
-
-static int reset_grants(struct inplace_xen *x, struct xlc_error *err)
-{
-    struct gnttab_query_size q = { .dom = (domid_t)x->domid };
-    int version, rc;
-
-    if (xc_gnttab_query_size(x->xch, &q) || q.status != GNTST_okay ||
-        q.nr_frames > GRANT_FRAMES_MAX)
-        return failed(x, "ask for the grant table of", err);
-    version = xc_gnttab_get_version(x->xch, x->domid);
-    rc = q.nr_frames ?
-         clear_grants(x, XENMEM_resource_grant_table_id_shared, q.nr_frames,
-                      err) : 0;
-    /* Version 2: 256 entries in a frame, their status 2 octets each. */
-    if (!rc && version == 2 && q.nr_frames)
-        rc = clear_grants(x, XENMEM_resource_grant_table_id_status,
-                          (q.nr_frames + 7) / 8, err);
-    if (!rc && xc_dom_gnttab_seed(x->xch, x->domid, true, x->console_pfn,
-                                  x->store_pfn, 0, 0))
-        rc = failed(x, "seed the grant table of", err);
-    return rc;
 }
 
 static int reset_channels(struct inplace_xen *x, struct xlc_error *err)
@@ -493,7 +479,10 @@ static int xen_machine(void *dom, const struct image *img,
     if (xc_clear_domain_page(x->xch, x->domid, x->store_pfn) ||
         xc_clear_domain_page(x->xch, x->domid, x->console_pfn))
         return failed(x, "clear the rings of", err);
-    rc = reset_grants(x, err);
+    rc = log_all(x, err);
+    if (!rc)
+        rc = inplace_grants_empty(x->xch, x->fmem, x->domid, x->console_pfn,
+                                  x->store_pfn, err);
     if (!rc) rc = reset_channels(x, err);
     if (rc) return rc;
     if (xc_domain_set_tsc_info(x->xch, x->domid, t->mode, t->nsec, t->khz,
