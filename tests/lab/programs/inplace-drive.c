@@ -15,6 +15,7 @@
  *   connected    wait until its devices are connected
  *   symbols N…   where verify finds what may differ: see inplace-verify.h
  *   clock N      its wall clock shall be N seconds ahead of dom0's
+ *   memory       how much of its heap this program uses
  *   quit         let it run, and end
  *
  * --restored: the domain is one that `xl restore -p` has made, a copy that is
@@ -29,6 +30,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +225,14 @@ static void set_clock(const char *arg)
     printf("{\"clock_s\": %ld}\n", n);
 }
 
+/* What is allocated and not freed; the image is not in the heap. */
+static void say_memory(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    printf("{\"heap_octets\": %zu}\n", m.uordblks + m.hblkhd);
+}
+
 /* "symbols N N N N N" */
 static void set_symbols(const char *numbers)
 {
@@ -254,6 +264,7 @@ static int on_next(void *opaque, struct xlc_error *err)
         else if (!strcmp(line, "connected")) connected();
         else if (!strcmp(line, "back")) back(false, err);
         else if (!strcmp(line, "verify")) back(true, err);
+        else if (!strcmp(line, "memory")) say_memory();
         else if (!strncmp(line, "clock ", 6)) set_clock(line + 6);
         else if (!strncmp(line, "symbols ", 8)) set_symbols(line + 8);
         else printf("{\"unknown\": true}\n");

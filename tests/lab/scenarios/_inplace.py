@@ -88,7 +88,8 @@ class Drive:
             lab.host(host).ssh_argv(
                 f"/root/inplace-drive {options} {guest.name} 2>{LOG}"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.first = self.last = self._answer("the first checkpoint", 90)
+        self.staged = 0
+        self.first = self._epoch(self._answer("the first checkpoint", 90))
         answer = self.ask("symbols " + words)
         assert answer["symbols"], f"{answer}: {words}"
 
@@ -113,10 +114,15 @@ class Drive:
         self.process.stdin.flush()
         return self._answer(command, timeout)
 
+    def _epoch(self, answer):
+        """Of each checkpoint: the last, and the largest in MiB, rounded up."""
+        self.last = answer
+        self.staged = max(self.staged, -(-answer["octets"] >> 20))
+        return answer
+
     def checkpoint(self):
         """Another checkpoint."""
-        self.last = self.ask("checkpoint", 90)
-        return self.last
+        return self._epoch(self.ask("checkpoint", 90))
 
     def back(self, verify=False):
         """The guest goes back; with verify not one page may differ."""
@@ -130,8 +136,15 @@ class Drive:
         answer = self.ask("connected", 90)
         if not answer["connected"]:
             raise LabError("the guest did not connect its devices:\n"
-                           + self.guest.console()[-3000:])
+                           + self.autopsy())
         return answer["after_us"] / 1e6
+
+    def autopsy(self):
+        """What is to be known of a guest that does not come back: where its
+        virtual CPUs are, twice; its nodes, events and words."""
+        look = AUTOPSY.replace("@NAME@", self.guest.name)
+        return (self.lab.sh(self.host, look).stdout.decode(errors="replace")
+                + self.guest.console()[-3000:] + self.log()[-3000:])
 
     def quit(self):
         """End it; the guest runs on."""
@@ -141,6 +154,24 @@ class Drive:
         status = self.process.wait(60)
         assert status == 0, f"status {status}:\n{self.log()[-3000:]}"
 
+
+AUTOPSY = r"""
+domid=$(xl domid @NAME@)
+xl list -v
+xl vcpu-list
+xenstore-ls -f | grep -E "^(/libxl/|/local/domain/(0/backend/[a-z]+/)?)$domid/"
+for again in 1 2; do
+    for vcpu in $(xl vcpu-list $domid | awk 'NR > 1 { print $3 }'); do
+        /usr/lib/xen-*/bin/xenctx -C $domid $vcpu 2>&1 | head -60
+    done
+    sleep 1
+done
+xl dmesg -c >/dev/null
+xl debug-keys e
+xl debug-keys q
+xl dmesg | tail -150
+dmesg | tail -30
+"""
 
 # What is counted, and by how much more may be there later.
 USED = r"""
@@ -170,17 +201,21 @@ count xen_channels $(grep -c '[]]: s=' /tmp/xen-used)
 count xen_grants $(grep -cE '[[]0x[0-9a-f]+[]] +[0-9]+ 0x' /tmp/xen-used)
 count xen_lines $(wc -l </tmp/xen-used)
 """
-SPARE = {"drive_kib": 1024, "oxenstored_kib": 2048, "xenstored_kib": 512,
+SPARE = {"drive_kib": 512, "heap_kib": 64, "oxenstored_kib": 2048, "xenstored_kib": 512,
          "xenconsoled_kib": 256, "dom0_kib": 8192, "xen_used_mib": 1}
 
 
 def used(lab, drive):
-    """How much of everything is in use on the drive's host, without the image
-    of the guest, which is as large as the largest epoch makes it."""
+    """How much of everything is in use on the drive's host, without what the
+    largest epoch makes as large as itself: the guest's image, and the pieces
+    of 1 MiB that checkpoints are taken in."""
     lines = lab.out(drive.host, USED).split("\n")
     values = {name: int(value) for name, value in map(str.split, lines)}
+    values["heap_kib"] = drive.ask("memory")["heap_octets"] // 1024
     for name in ("drive_kib", "dom0_kib"):
         values[name] -= drive.last["image_octets"] // 1024
+    for name in ("drive_kib", "dom0_kib", "heap_kib"):
+        values[name] -= drive.staged * 1024
     return values
 
 
