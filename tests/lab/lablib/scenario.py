@@ -29,7 +29,8 @@ LEFTOVERS = r"""
 xl list | awk 'NR > 2 { print "domain " $1 }'
 ps -eo args | grep -E '@PROCESSES@' |
     sed 's/^/process /'
-ls /sys/class/net | grep -E '^(vif|ifb|cpx|tap)' | sed 's/^/interface /'
+ls /sys/class/net | grep -E '^(vif|ifb|cpx|rb|tap|x[io][0-9])' |
+    sed 's/^/interface /'
 tc qdisc show | grep -vE 'qdisc (noqueue|mq|pfifo_fast|fq_codel|pfifo) ' |
     sed 's/^/qdisc /'
 for size in /sys/block/nbd*/size /sys/block/loop*/size; do

@@ -83,7 +83,7 @@ def stop_looking(lab, host="A"):
 
 
 REST = r"""
-    ls /sys/class/net | grep '^rb'
+    ls /sys/class/net | grep -e '^rb' -e '^x[io][0-9]'
     for v in /sys/class/net/vif*; do
         [ -e $v ] || continue
         tc qdisc show dev ${v##*/} | grep clsact
