@@ -97,7 +97,9 @@ class Qmp:
     def __init__(self, path, timeout=30):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout)
-        self.sock.connect(path)
+        # The socket's name is there a moment before QEMU listens.
+        wait(lambda: self.sock.connect_ex(path) == 0, timeout,
+             f"QEMU's monitor at {path}")
         self.file = self.sock.makefile("rwb")
         self.file.readline()
         self("qmp_capabilities")
