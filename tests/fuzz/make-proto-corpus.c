@@ -87,7 +87,7 @@ static void bad_files(void)
     save_bad("reply-address", "hello-reply",
              sizeof(struct proto_hello_reply_wire) + PROTO_HDR_LEN, '$');
     save_bad("attach-channel", "attach-data",
-             BODY(proto_attach_wire, channel), 5);
+             BODY(proto_attach_wire, channel), 6);
     save_bad("attach-path", "attach-data", BODY(proto_attach_wire, path), 8);
     save_bad("attached-state", "attached",
              BODY(proto_attached_wire, state), 16);
