@@ -22,6 +22,7 @@
 #define XLC_PRIMARY_PROXY_H
 
 #include "json.h"
+#include "policy.h"
 #include "primary.h"
 
 /* Does this guest get a proxy? To be asked once its configuration is known. */
