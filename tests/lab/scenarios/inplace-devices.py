@@ -6,6 +6,7 @@ import _inplace
 TIMEOUT = 900
 SLOW = True
 ROUNDS = 5
+MEMORY = 256
 QUEUES = "/sys/module/xen_netback/parameters/max_queues"
 CONFIG = """
 vif = ["mac={mac},bridge=xenbr0", "bridge=xenbr0", "bridge=xenbr0"]
@@ -20,8 +21,16 @@ def start(lab, **options):
             "parameters/max_queues; for d in b c; do dd if=/dev/urandom "
             "of=/srv/lab/$d.img bs=1M count=8 2>/dev/null; done")
     mac = "00:16:3e:77:00:65"  # of the first guest
-    return lab.guest_start("pvh", vcpus=2, config=CONFIG.format(mac=mac),
-                           **options)
+    # Six queues' buffers, and pages for four rings' requests: in 128 MiB the
+    # guest has no memory left when it has come back.
+    return lab.guest_start("pvh", vcpus=2, memory=MEMORY,
+                           config=CONFIG.format(mac=mac), **options)
+
+
+def spare(guest):
+    """What the guest has left, in KiB."""
+    text = guest.sh("grep MemAvailable /proc/meminfo", check=True).stdout
+    return int(text.split()[1])
 
 
 def read_disks(guest, host_sum):
@@ -42,6 +51,7 @@ def run(lab):
     sums = lab.out("A", "for d in b c; do sha256sum </srv/lab/$d.img; done"
                    ).split("\n")
     drive = _inplace.Drive(lab, guest)
+    lab.log(f"the guest has {spare(guest)} KiB left")
     for number in range(ROUNDS):
         read_disks(guest, sums)
         # The disks are busy when it is stopped.
@@ -51,7 +61,8 @@ def run(lab):
         answer = drive.back(verify=True)
         took = drive.connected()
         guest.wait_answer(60)
-        lab.log(f"round {number}: {answer} connected after {took:.2f} s")
+        lab.log(f"round {number}: {answer} connected after {took:.2f} s; the "
+                f"guest has {spare(guest)} KiB left")
         if number % 2:
             drive.checkpoint()
     read_disks(guest, sums)

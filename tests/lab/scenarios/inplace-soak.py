@@ -6,7 +6,6 @@ import importlib
 import _inplace
 from _serving import serves
 
-GUEST = "pvh"
 SLOW = True
 TIMEOUT = 2400
 ROUNDS = 200
@@ -15,13 +14,15 @@ WARM = 20
 
 
 def run(lab):
-    guest = lab.guests()["g1"]
+    guest = lab.guest_start("pvh", memory=256)
     seen = []
 
     def look(drive, number):
         if number == WARM or number == ROUNDS - 1:
             seen.append(_inplace.used(lab, drive))
             lab.log(f"round {number}: {seen[-1]}")
+            lab.log(guest.sh("grep MemAvailable /proc/meminfo; ps | grep -c "
+                             "socat").stdout.decode())
     importlib.import_module("inplace-rounds").rounds(
         lab, guest, ROUNDS, 5, look)
     grown = _inplace.grown(*seen)

@@ -5,7 +5,7 @@ import _inplace
 
 TIMEOUT = 900
 SLOW = True
-ROUNDS = 6
+ROUNDS = 4
 BUSY = ("for i in 1 2 3 4; do (timeout 3 sha256sum /dev/zero &); done "
         ">/dev/null 2>&1")
 
