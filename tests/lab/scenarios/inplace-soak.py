@@ -11,6 +11,12 @@ TIMEOUT = 2400
 ROUNDS = 200
 # Everything has been used once by then.
 WARM = 20
+# What the guest itself has left, and what took it.
+LEFT = """
+grep -E '^(Mem|Cached|Anon|Shmem|Slab|SUnr|KernelS|Percpu)' /proc/meminfo
+echo $(ps | wc -l) processes
+dmesg | tail -5
+"""
 
 
 def run(lab):
@@ -21,8 +27,7 @@ def run(lab):
         if number == WARM or number == ROUNDS - 1:
             seen.append(_inplace.used(lab, drive))
             lab.log(f"round {number}: {seen[-1]}")
-            lab.log(guest.sh("grep MemAvailable /proc/meminfo; ps | grep -c "
-                             "socat").stdout.decode())
+            lab.log(guest.sh(LEFT).stdout.decode())
     importlib.import_module("inplace-rounds").rounds(
         lab, guest, ROUNDS, 5, look)
     grown = _inplace.grown(*seen)
