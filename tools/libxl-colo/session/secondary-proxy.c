@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -35,6 +36,8 @@
  * @wake: see secondary_proxy_wake_fd()
  * @cut: newest epoch of a cut
  * @open: the failover was; @direct: the vifs' packets pass us by
+ * @event: the proxy's eventfd, or -1. This and @open are also read without the
+ *         lock: the main loop, which beats, does not wait while planes are made
  * @turn_ms: when secondary_proxy_turn() looks again
  */
 struct secondary_proxy {
@@ -50,7 +53,9 @@ struct secondary_proxy {
     struct proxy_secondary *proxy;
     int wake;
     uint64_t cut;
-    bool open, direct;
+    _Atomic bool open;
+    _Atomic int event;
+    bool direct;
     uint64_t turn_ms;
 };
 
@@ -62,6 +67,7 @@ int secondary_proxy_new(struct secondary_proxy **p_r, const char *name,
     if (!p) return xlc_error_set(err, -ENOMEM, "no memory");
     p->name = name;
     p->sh = sh;
+    p->event = -1;
     p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->wake < 0) {
         free(p);
@@ -89,9 +95,15 @@ static void remove_planes(struct secondary_proxy *p)
     p->tc_open = false;
 }
 
+static void stop_proxy(struct secondary_proxy *p)
+{
+    p->event = -1;
+    proxy_secondary_stop(steal_ptr(&p->proxy));
+}
+
 static void end_proxy(struct secondary_proxy *p)
 {
-    proxy_secondary_stop(steal_ptr(&p->proxy));
+    stop_proxy(p);
     remove_planes(p);
 }
 
@@ -154,6 +166,7 @@ int secondary_proxy_start(struct secondary_proxy *p,
                              "compared; 1 to %u can", n, WIRE_VIFS_MAX);
     r = start(p, vifs, n, err);
     if (r) end_proxy(p);
+    else p->event = proxy_secondary_event_fd(p->proxy);
     return r;
 }
 
@@ -190,10 +203,9 @@ int secondary_proxy_attach(struct secondary_proxy *p, struct conn *c,
     return r;
 }
 
-int secondary_proxy_fd(struct secondary_proxy *p)
+int secondary_proxy_fd(const struct secondary_proxy *p)
 {
-    LOCK_SCOPE(&p->lock);
-    return p->proxy ? proxy_secondary_event_fd(p->proxy) : -1;
+    return p->event;
 }
 
 int secondary_proxy_wake_fd(const struct secondary_proxy *p)
@@ -214,7 +226,7 @@ static void proxy_died(struct secondary_proxy *p, const struct xlc_error *why)
         log_error("%s: connections from before the takeover may break",
                   p->name);
     } else {
-        proxy_secondary_stop(steal_ptr(&p->proxy));
+        stop_proxy(p);
     }
 }
 
@@ -335,8 +347,9 @@ void secondary_proxy_turn(struct secondary_proxy *p, uint64_t now_ms)
     struct proxy_secondary_status st;
     struct xlc_error e = XLC_ERROR_INIT;
 
+    if (!p->open) return;
     LOCK_SCOPE(&p->lock);
-    if (!p->open || !p->proxy || now_ms < p->turn_ms) return;
+    if (!p->proxy || now_ms < p->turn_ms) return;
     p->turn_ms = now_ms + TURN_MS;
     if (proxy_secondary_status(p->proxy, &st, &e)) {
         proxy_died(p, &e);

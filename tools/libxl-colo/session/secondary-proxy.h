@@ -63,7 +63,7 @@ int secondary_proxy_start(struct secondary_proxy *p,
 
 /* Readable when secondary_proxy_event() has something to look at; -1: there is
  * nothing yet, or any more. */
-int secondary_proxy_fd(struct secondary_proxy *p);
+int secondary_proxy_fd(const struct secondary_proxy *p);
 void secondary_proxy_event(struct secondary_proxy *p);
 
 /* An eventfd that becomes readable when secondary_proxy_mode() may say
