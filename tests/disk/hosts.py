@@ -44,7 +44,7 @@ class Host:
         for name, text in FAKE.items():
             self.program(name, text)
         os.symlink(os.path.join(rig.TOP, "disk-ask"), f"{self.bin}/disk-ask")
-        for name in "disk-serve", "block-colo":
+        for name in "disk-claim", "disk-serve", "block-colo":
             with open(f"{SOURCE}/hotplug/{name}.in", encoding="utf-8") as f:
                 text = f.read()
             for word, value in (
