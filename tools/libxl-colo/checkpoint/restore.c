@@ -500,8 +500,11 @@ int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err)
 unsigned int restore_vif_names(const struct restore *r,
                                char (*names)[IFNAMSIZ], unsigned int max)
 {
+    /* While libxl builds it, the number is libxl's to write. */
+    uint32_t domid = r->running ? 0 : r->domid;
+
     for (unsigned int i = 0; i < max && i < (unsigned int)r->nnics; i++)
-        vif_name(names[i], r->domid, &r->nics[i]);
+        vif_name(names[i], domid, &r->nics[i]);
     return (unsigned int)r->nnics;
 }
 

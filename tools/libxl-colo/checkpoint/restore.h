@@ -99,7 +99,7 @@ typedef int restore_vif(const char *ifname, const char *bridge,
 int restore_vifs(struct restore *r, restore_vif *fn, struct xlc_error *err);
 
 /* Names of the interfaces of its vifs, at most @max. Return: how many vifs it
- * has; of one that was not added yet the name is what it will be. */
+ * has; until the domain is finished, the kernel's names are with domain 0. */
 unsigned int restore_vif_names(const struct restore *r,
                                char (*names)[IFNAMSIZ], unsigned int max);
 

@@ -15,6 +15,7 @@
 #include "daemon.h"
 #include "host.h"
 #include "log.h"
+#include "plane-name.h"
 #include "secondary.h"
 #include "xlctx.h"
 
@@ -129,10 +130,28 @@ static void begin_record(struct secondary *s)
     s->rec.epoch = 0;
 }
 
+/* Vifs whose packets can go through our hands. */
+static int check_vifs(struct secondary *s, struct xlc_error *err)
+{
+    char names[WIRE_VIFS_MAX][IFNAMSIZ], tap[IFNAMSIZ];
+    unsigned int n = restore_vif_names(s->restore, names, WIRE_VIFS_MAX);
+
+    if (!n || n > WIRE_VIFS_MAX)
+        return xlc_error_set(err, -EPERM, "the packets of a guest with %u "
+                             "network interfaces can't be compared (1 to %u "
+                             "can): use --mode=remus", n, WIRE_VIFS_MAX);
+    for (unsigned int i = 0; i < n; i++)
+        if (plane_name(tap, names[i], false))
+            return xlc_error_set(err, -EPERM, "the packets of an interface "
+                                 "that is called \"%s\" (vifname=) can't be "
+                                 "compared: leave vifname= out, or use "
+                                 "--mode=remus", names[i]);
+    return 0;
+}
+
 /* The copy is a domain, and perhaps its packets are compared. */
 static int begin_colo(struct secondary *s, struct xlc_error *err)
 {
-    unsigned int vifs = restore_vif_names(s->restore, NULL, 0);
     int r;
 
     if (s->disks.list.n)
@@ -140,10 +159,8 @@ static int begin_colo(struct secondary *s, struct xlc_error *err)
                              "have mirrored disks yet");
     r = colo_secondary_new(&s->colo, s, err);
     if (r || !(s->hello.caps & PROTO_CAP_PROXY)) return r;
-    if (!vifs || vifs > WIRE_VIFS_MAX)
-        return xlc_error_set(err, -EPERM, "the packets of a guest with %u "
-                             "network interfaces can't be compared (1 to %u "
-                             "can): use --mode=remus", vifs, WIRE_VIFS_MAX);
+    r = check_vifs(s, err);
+    if (r) return r;
     return secondary_proxy_new(&s->proxy, s->rec.name, s->sh, err);
 }
 
