@@ -335,6 +335,9 @@ static void test_crash(void)
     ok(plane_clear(&tc, VIF, &err) == -EBUSY && strstr(err.msg, "xo9000.0"),
        "which is not cleared while it lives: %s", err.msg);
     xlc_error_clear(&err);
+    ok(plane_clear_domain(9000, &err) == -EBUSY && plane_left(&tc, VIF) == 1,
+       "nor with the whole domain: %s", err.msg);
+    xlc_error_clear(&err);
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     send_frames(true, 3, ETH_P_IP);
@@ -350,6 +353,11 @@ static void test_crash(void)
     send_frames(true, 3, ETH_P_IP);
     ok(arrive(true, 0), "nor does that let anything pass");
     got_out = sent_out;
+    ok(!plane_clear_domain(900, &err) && plane_left(&tc, VIF) == 1,
+       "another domain's are not touched");
+    ok(plane_clear_domain(9000, &err) == 1 && !plane_left(&tc, VIF) &&
+       !plane_clear_domain(9000, &err) && !plane_clear_all(&err) &&
+       nothing_left(), "the domain's are cleared, and counted %s", err.msg);
     ok(!plane_clear(&tc, VIF, &err) && !plane_clear(&tc, VIF, &err) &&
        nothing_left(), "cleared, twice %s", err.msg);
     send_frames(true, 3, ETH_P_IP);

@@ -76,6 +76,14 @@ int plane_name(char name[IFNAMSIZ], const char *vif, bool inbound)
     return strncmp(vif, "vif7.", 5) ? -EINVAL : 0;
 }
 
+static bool left;
+
+int plane_left(struct tc *tc, const char *vif)
+{
+    (void)tc, (void)vif;
+    return left;
+}
+
 int plane_setup(struct plane *p, struct tc *tc, const char *vif,
                 struct xlc_error *err)
 {
@@ -340,6 +348,15 @@ static void test_begin(void)
     ok(primary_proxy_begin(p, &err) == -EPERM &&
        strstr(err.msg, "vif8.0") && strstr(err.msg, "--mode=remus"),
        "a vif of another name is refused, with the way out");
+    p->guest.domid = 7;
+    xlc_error_clear(&err);
+    left = true;
+    primary_proxy_end(p, true);
+    primary_proxy_free(p);
+    ok(primary_proxy_begin(p, &err) == -EEXIST &&
+       strstr(err.msg, "remus-netbuf clear 7"),
+       "so is one that a killed protection left closed");
+    left = false;
     primary_proxy_end(p, true);
     gone(p);
 }

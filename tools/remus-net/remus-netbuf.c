@@ -19,6 +19,7 @@
 #include "netbuf-args.h"
 #include "netbuf-lock.h"
 #include "netbuf.h"
+#include "plane.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -207,6 +208,18 @@ static int clear_domain(uint32_t domid, bool discard)
     return NETBUF_EXIT_OK;
 }
 
+/* Vifs that the proxy of a process that died left closed. Nothing of what
+ * they sent is held anywhere. Return: an exit status */
+static int clear_planes(const struct netbuf_args *args)
+{
+    struct xlc_error err = XLC_ERROR_INIT;
+    int n = args->all ? plane_clear_all(&err) :
+            plane_clear_domain(args->domid, &err);
+
+    if (n < 0) return fail(&err);
+    return n ? NETBUF_EXIT_OK : NETBUF_EXIT_NONE;
+}
+
 static int do_clear(const struct netbuf_args *args, struct xlc_error *err)
 {
     CLEANUP_FREE struct netbuf_stat *list = NULL;
@@ -220,6 +233,12 @@ static int do_clear(const struct netbuf_args *args, struct xlc_error *err)
         if (i && list[i].domid == list[i - 1].domid) continue; /* done */
         s = clear_domain(list[i].domid, args->discard);
         if (status == NETBUF_EXIT_NONE || s) status = s;
+    }
+    if (status == NETBUF_EXIT_NONE || status == NETBUF_EXIT_OK) {
+        int s = clear_planes(args);
+
+        if (status == NETBUF_EXIT_NONE || s == NETBUF_EXIT_FAILURE)
+            status = s;
     }
     if (status == NETBUF_EXIT_NONE && args->all)
         fprintf(stderr, "remus-netbuf: there is no network buffer\n");

@@ -175,7 +175,7 @@ static int free_network(uint32_t domid, struct xlc_error *err)
         if (!r) r = netbuf_teardown(nb, false, err);
     }
     netbuf_free(nb);
-    if (!r) r = plane_clear_domain(domid, err);
+    if (!r && plane_clear_domain(domid, err) < 0) r = err->status;
     if (r)
         xlc_error_wrap(err, "its network buffer can't be removed, see "
                        "`remus-netbuf list`; it stays suspended");

@@ -233,8 +233,9 @@ static void clean_planes(struct guard *g)
     struct xlc_error e = XLC_ERROR_INIT;
 
     if (!g->sh->plane) return;
-    if (plane_clear_domain(g->sh->domid, &e))
-        log_error("%s: %s", g->sh->name, e.msg);
+    if (plane_clear_domain(g->sh->domid, &e) < 0)
+        log_error("%s: %s (`remus-netbuf clear %u` tries again)",
+                  g->sh->name, e.msg, g->sh->domid);
     else
         g->sh->plane = false;
 }

@@ -118,12 +118,22 @@ int plane_teardown(struct plane *p, struct xlc_error *err);
  */
 int plane_clear(struct tc *tc, const char *vif, struct xlc_error *err);
 
+/* Does what a vif receives go to a plane? Return: 1; 0, also if there is no
+ * such interface; a negative errno, see tc_why() */
+int plane_left(struct tc *tc, const char *vif);
+
 /**
  * plane_clear_domain() - plane_clear() for every "vif<domid>.<devid>"
  *
- * Those that never had a plane are left as they are.
+ * Those that have no plane are left as they are.
+ *
+ * Return: how many had one; -EBUSY if a process takes care of one; another
+ * negative errno
  */
 int plane_clear_domain(uint32_t domid, struct xlc_error *err);
+
+/* The same for every domain. */
+int plane_clear_all(struct xlc_error *err);
 
 /**
  * plane_filters() - the filters of a vif whose numbers are these

@@ -39,8 +39,8 @@ bool primary_proxy_wanted(const struct primary *p)
     return p->o->colo && p->o->mode != XLC_MODE_REMUS && p->cfg.num_nics;
 }
 
-static int take_vif(struct primary_proxy *x, const char *name,
-                    struct xlc_error *err)
+static int take_vif(struct primary_proxy *x, uint32_t domid,
+                    const char *name, struct xlc_error *err)
 {
     char tap[IFNAMSIZ];
     int r;
@@ -50,6 +50,12 @@ static int take_vif(struct primary_proxy *x, const char *name,
                              "only packets of vifs with the kernel's own "
                              "names (without vifname=) can be compared; "
                              "--mode=remus can protect it", name);
+    /* Whoever has the buffer knows that its owner is dead. */
+    if (plane_left(&x->tc, name) > 0)
+        return xlc_error_set(err, -EEXIST, "%s is closed still, since an "
+                             "earlier protection was killed: look whether the "
+                             "other host runs the domain; if not, "
+                             "`remus-netbuf clear %u` opens it", name, domid);
     r = plane_setup(&x->planes[x->n], &x->tc, name, err);
     if (!r) x->n++;
     return r;
@@ -69,7 +75,7 @@ static int take_vifs(struct primary *p, struct xlc_error *err)
         char name[IFNAMSIZ];
 
         vif_name(name, p->guest.domid, &nics[i]);
-        r = take_vif(p->px, name, err);
+        r = take_vif(p->px, p->guest.domid, name, err);
     }
     libxl_device_nic_list_free(nics, n);
     if (!r && !p->px->n)
