@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # demo.py - watch a guest survive the power-off of its host
-"""Usage: demo.py DESTDIR
+"""Usage: demo.py DESTDIR [PICTURE]
 
 Two Xen hosts, a PVH guest on the first, clients on the LAN.  The guest is
 protected, the clients work, the first host loses its power.  Ends in a
-table of what the clients saw; status 1 if anything was lost."""
+table of what the clients saw, and with PICTURE in a timeline (SVG) of what
+protection did; status 1 if anything was lost."""
 
 import os
 import signal
@@ -16,12 +17,17 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "scenarios")]
 
+import _colo  # noqa: E402
 import _remus  # noqa: E402
 from lablib import guest as guests  # noqa: E402
 from lablib.lab import Lab  # noqa: E402
 
 NAME = "web1"
 WORK_S = 15
+COLO = True  # both copies run, and what they say is compared
+OPTIONS = _colo.options("colo") if COLO else \
+    f"--plaintext --events {_colo.EVENTS}"
+B_EVENTS = f"/var/log/xen/xl-remus-{NAME}.events"
 
 
 def say(text):
@@ -51,8 +57,9 @@ def prepare(lab, tree):
 
 def protect(lab, guest):
     """xl remus, with its progress on the screen."""
-    say(f"a# xl remus {NAME} b-link")
-    _remus.start(lab, guest, options="--plaintext")
+    say(f"a# xl remus {'--colo --mode=colo ' if COLO else ''}{NAME} b-link")
+    lab.sh("A", f"rm -f {_colo.EVENTS}")
+    _remus.start(lab, guest, options=OPTIONS)
     seen = 0
     while not _remus.status(lab).get("protected"):
         text = _remus.log_of(lab)
@@ -61,6 +68,8 @@ def protect(lab, guest):
         if lab.sh("A", f"test -e {_remus.STATUS}").returncode == 0:
             sys.exit("xl remus ended early")
         time.sleep(1)
+    if COLO:
+        _colo.wait_beside(lab, name=NAME)
     show(lab, "A", "xl remus-status")
     show(lab, "B", "xl list")
 
@@ -69,6 +78,7 @@ def work(clients, lab):
     """Let the clients work for a while, and show that they do."""
     say("Clients download, chat, type and count")
     clients.warm_up()
+    watch = _colo.Watch(lab)
     end = time.monotonic() + WORK_S
     while time.monotonic() < end:
         told = {n: c.progress() for n, c in clients.all.items()}
@@ -78,6 +88,29 @@ def work(clients, lab):
                       told["ssh"].get("lines", 0),
                       told["http"].get("bytes", 0) >> 10), flush=True)
         time.sleep(3)
+    told = watch.told()
+    print("\n  protection made {checkpoints} checkpoints in {seconds} s: "
+          .format(**told) + ", ".join(
+              f"{n} {cause}" for cause, n in told["causes"].items())
+          + f"\n  the guest stood still for {told['pause_ms_median']} ms at "
+          f"each, and ran for {told['run_ms_longest']} ms at most in between",
+          flush=True)
+
+
+def keep_events(lab, place):
+    """Host a's event log, as it is now: its disk is about to be lost."""
+    path = os.path.join(place, "a.events")
+    lab.pull("A", _colo.EVENTS, path)
+    return path
+
+
+def draw(lab, a_events, picture):
+    """The logs of both hosts as one picture, drawn by the survivor."""
+    lab.push("B", a_events, "/tmp/a.events")
+    lab.out("B", "xl remus-report --lenient -o /tmp/demo.svg /tmp/a.events "
+                 + B_EVENTS)
+    lab.pull("B", "/tmp/demo.svg", picture)
+    print(f"\n  what protection did, as a picture: {picture}")
 
 
 def back_after(report, off):
@@ -116,7 +149,7 @@ def interrupted(*_):
 def main():
     """The whole demonstration."""
     signal.signal(signal.SIGTERM, interrupted)
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__.splitlines()[0])
     lab = Lab(os.environ.get("XL_COLO_LAB", "demo"))
     if lab.is_up():
@@ -126,6 +159,7 @@ def main():
         protect(lab, guest)
         clients = _remus.Clients(lab, guest)
         work(clients, lab)
+        a_events = keep_events(lab, lab.place)
         say("Host a loses its power")
         off = time.monotonic()
         lab.power_off("A")
@@ -143,6 +177,8 @@ def main():
         # finish() has compared the survivor with every reply: none is lost,
         # or it would have raised.
         table(reports, 0, off)
+        if len(sys.argv) == 3:
+            draw(lab, a_events, sys.argv[2])
         print("\n(The hosts are emulated: seconds here are fractions of a "
               "second on hardware;\n docs/measured.md says where the time "
               "goes.)", flush=True)
