@@ -266,6 +266,19 @@ static void c3_hold(void)
     ok(policy_when(&p, now) > now, "a few packets say nothing");
 }
 
+/* Runs of @ms of a copy that takes 900 ms to be back. Return: the mode */
+static enum policy_mode runs_with_lag(unsigned int ms)
+{
+    struct policy p = fresh(POLICY_AUTO);
+
+    for (uint64_t now = 0; now < 60 * S && p.mode == POLICY_RUNNING;) {
+        policy_lag(&p, 900 * MS);
+        now = p.resumed_us + ms * MS;
+        next(&p, POLICY_MISCOMPARE, &now);
+    }
+    return p.mode;
+}
+
 static void short_runs(void)
 {
     struct policy p = fresh(POLICY_AUTO);
@@ -295,6 +308,9 @@ static void short_runs(void)
     }
     ok(p.mode == POLICY_RUNNING,
        "C3: short runs whose packets hardly wait are good runs");
+    ok(runs_with_lag(950) == POLICY_PASSIVE,
+       "a run is short although the copy took its time to be back");
+    ok(runs_with_lag(1400) == POLICY_RUNNING, "but not if it ran on then");
     p = fresh(POLICY_AUTO);
     for (now = 0; now < 60 * S && p.mode == POLICY_RUNNING;) {
         policy_ask(&p, POLICY_LATE, now);

@@ -35,7 +35,8 @@ enum policy_wish {
  * @min_run_ms: the guest runs at least this long between two checkpoints
  * @miscompare_wait_ms: a miscompare waits this long for others
  * @late_limit_ms: a packet that the other copy has not sent by then is late
- * @short_run_ms: a COLO run that the comparison ended sooner is short
+ * @short_run_ms: a COLO run that the comparison ended sooner is short; counted
+ *                from when the copy was back if that took longer
  * @short_runs: this many in a row speak against COLO
  * @settle_ms: what is measured so soon after a switch does not count
  * @hold_packets: fewer released packets say nothing about a mode

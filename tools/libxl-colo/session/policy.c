@@ -319,9 +319,12 @@ uint64_t policy_when(const struct policy *p, uint64_t now)
 static void judge_run(struct policy *p, enum policy_cause cause, uint64_t now)
 {
     bool compared = cause >= POLICY_MISCOMPARE && cause <= POLICY_FULL;
+    uint64_t run = p->run_us;
 
     if (p->mode != POLICY_RUNNING || !settled(p, now)) return;
-    if (p->run_us >= us(p->set.short_run_ms)) {
+    /* No run can be shorter than the copy takes to be back. */
+    if (p->lag_us >= us(p->set.short_run_ms)) run = since(run, p->lag_us);
+    if (run >= us(p->set.short_run_ms)) {
         p->short_runs = p->late_runs = 0;
     } else if (compared && p->short_runs < UINT32_MAX) {
         p->short_runs++;
@@ -356,6 +359,7 @@ static void go_on(struct policy *p, uint64_t now)
     p->paused_us += p->pause_us;
     p->ran_us += p->run_us;
     p->resumed_us = now;
+    p->lag_us = 0;
 }
 
 enum policy_why policy_cut(struct policy *p, uint64_t now)
@@ -392,6 +396,7 @@ void policy_committed(struct policy *p, uint64_t now)
 void policy_lag(struct policy *p, uint64_t lag_us)
 {
     if (p->mode != POLICY_RUNNING) return;
+    p->lag_us = lag_us;
     if (lag_us <= us(p->set.lag_limit_ms)) p->lags = 0;
     else if (p->lags < UINT32_MAX) p->lags++;
 }

@@ -130,6 +130,7 @@ struct policy_meter {
  * @taken: the cause of the checkpoint that is being made
  * @meter: for each mode
  * @short_runs, @late_runs: in a row; how many of them were late
+ * @lag_us: of this run it was not back for so long
  * @lags: checkpoints in a row after which the copy lagged
  * @backoff_us, @probe_us: time between probes; when the next is due
  * @run_us: length of the last run; @paused_us, @ran_us: sums since the start
@@ -144,6 +145,7 @@ struct policy {
     enum policy_cause asked, taken;
     uint64_t asked_us;
     struct policy_meter meter[POLICY_NMODES];
+    uint64_t lag_us;
     uint32_t short_runs, late_runs, lags;
     uint64_t backoff_us, probe_us;
     uint64_t run_us, paused_us, ran_us;
