@@ -67,6 +67,8 @@ static void go_colo(void)
        peer_hear(&m, PATIENCE_MS) == WIRE_CUT && m.epoch == 1 &&
        m.u.mode == WIRE_MODE_COLO && peer_say(&connected),
        "COLO from epoch 1 on %s", err.msg);
+    ok(event(proxy_primary_event_fd(p)) && status()->connected,
+       "and told when the copy is connected");
 }
 
 static void test_passive(void)
