@@ -351,6 +351,19 @@ static void test_idle(void)
     stop();
 }
 
+/* Taken over while its vifs are not connected: nobody will say that they
+ * are, and what the proxy keeps for that moment must not keep it. */
+static void test_idle_again(void)
+{
+    start();
+    go();
+    peer_say_frame(WIRE_INBOUND, TCP, 1, 1);
+    ok(hears(guest, 1) && say_cut(2) && !proxy_secondary_cut(s, 2, &err) &&
+       !proxy_secondary_open(s, &err), "a failover right after a rollback");
+    ok(!proxy_secondary_idle(s, &err), "nothing is waited for %s", err.msg);
+    stop();
+}
+
 int main(void)
 {
     test_epochs();
@@ -358,6 +371,7 @@ int main(void)
     test_not_still();
     test_half_open();
     test_idle();
+    test_idle_again();
     test_old();
     test_neighbours();
     test_failover();

@@ -113,9 +113,13 @@ static int do_open(struct proxy_secondary *s)
     sec_drop_peer(s, NULL);
     s->s.open = true;
     /* What it was not given yet, the other end will send again; input of an
-     * epoch that never became whole here has to go. */
+     * epoch that never became whole here has to go. Nobody says any more when
+     * a rolled back guest is connected. */
     while (s->backlog.n)
         frameq_pop(&s->backlog);
+    while (s->again.n)
+        frameq_pop(&s->again);
+    s->again_left = 0;
     for (unsigned int i = 0; i < s->nports; i++)
         rewrite_failover(s->ports[i].rewrite, now);
     return 0;

@@ -62,8 +62,11 @@ int bridge_leave(const char *ifname, struct xlc_error *err)
         if (nl)
             r = xlc_error_set(err, -EIO, "%s can't be taken down: %s", ifname,
                               nl_geterror(nl));
-        /* Down, it sends nothing, wherever it is. */
-        if (rtnl_link_get_master(p.link)) rtnl_link_release(p.sk, p.link);
+        nl = rtnl_link_get_master(p.link) ?
+             rtnl_link_release(p.sk, p.link) : 0;
+        if (nl && !r)
+            r = xlc_error_set(err, -EIO, "%s can't leave its bridge: %s",
+                              ifname, nl_geterror(nl));
     }
     port_close(&p);
     return r;

@@ -331,6 +331,14 @@ static bool vifs_there(const struct secondary_proxy *p)
     return false;
 }
 
+static bool all_there(const struct secondary_proxy *p)
+{
+    for (unsigned int i = 0; i < p->n; i++)
+        if ((int)if_nametoindex(p->planes[i].vif) != p->planes[i].ifindex)
+            return false;
+    return true;
+}
+
 static void go_direct(struct secondary_proxy *p)
 {
     for (unsigned int i = 0; i < p->n && !p->direct; i++) {
@@ -353,6 +361,10 @@ void secondary_proxy_turn(struct secondary_proxy *p, uint64_t now_ms)
     p->turn_ms = now_ms + TURN_MS;
     if (proxy_secondary_status(p->proxy, &st, &e)) {
         proxy_died(p, &e);
+        return;
+    }
+    if (st.ports_lost && all_there(p)) { /* nobody reads that vif's packets */
+        proxy_died(p, &st.err);
         return;
     }
     if (st.live && vifs_there(p)) return;
