@@ -16,7 +16,7 @@
 #include "plane-name.h"
 #include "plane.h"
 #include "policy.h"
-#include "primary-proxy.h"
+#include "primary-proxy-internal.h"
 #include "proxy-primary.h"
 #include "tap.h"
 
@@ -458,6 +458,39 @@ static void test_lag(void)
     gone(p);
 }
 
+/* The wait for a copy that is never back does not grow without end. */
+static void test_never_back(void)
+{
+    static const struct {
+        unsigned int s;
+        const char *did, *what;
+    } t[] = {
+        { 1, "", "an epoch that ended early says nothing" },
+        { 3, "late200 plug4000", "a copy that was not back gets more time" },
+        { 5, "late200 plug8000", "twice" },
+        { 9, "", "and not for ever" },
+    };
+    struct primary *p = begun(XLC_MODE_COLO);
+    uint64_t n = 2;
+
+    epoch(p, 1);
+    epoch(p, n);
+    now.connected = false;
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        p->px->cut_us -= t[i].s * 1000000u;
+        epoch(p, ++n);
+        said[0] = 0;
+        turn(p);
+        ok(did(t[i].did), "%s", t[i].what);
+    }
+    now.connected = true;
+    now.lag_us = 300000;
+    turn(p);
+    ok(did("late200 plug2000"), "one that is back begins anew");
+    primary_proxy_end(p, true);
+    gone(p);
+}
+
 static void test_lost(void)
 {
     struct primary *p = begun(XLC_MODE_COLO);
@@ -555,6 +588,7 @@ int main(void)
     test_epochs();
     test_wants();
     test_lag();
+    test_never_back();
     test_lost();
     test_end();
     test_trouble();

@@ -21,15 +21,19 @@ static void begin(struct event *e, const struct primary *p, const char *kind)
 }
 
 /* How long output may wait for the copy to be connected, at least and at
- * most. A checkpoint before that would only begin the wait again. */
+ * most: twice what that took the last time, and twice as long, up to so often,
+ * after an epoch in which it never was. A checkpoint before that would only
+ * begin the wait again. */
 #define PLUG_MS_MIN 2000u
 #define PLUG_MS_MAX 15000u
+#define PLUG_WIDER  2u
 
 static uint64_t plug_ns(const struct primary_proxy *x)
 {
     uint64_t us = 2 * x->lag_us;
 
     if (us < PLUG_MS_MIN * 1000u) us = PLUG_MS_MIN * 1000u;
+    us <<= x->wider;
     if (us > PLUG_MS_MAX * 1000u) us = PLUG_MS_MAX * 1000u;
     return us * 1000u;
 }
@@ -47,14 +51,31 @@ static void set_limits(struct primary *p)
         primary_proxy_trouble(p, "setting the limits", &e);
 }
 
-/* The copy was back after @us, or after no less. */
-static void take_lag(struct primary *p, uint64_t us)
+static void set_plug(struct primary_proxy *x, uint64_t lag_us,
+                     unsigned int wider)
 {
-    uint64_t was = plug_ns(p->px);
+    uint64_t was = plug_ns(x);
 
-    p->px->lag_us = us;
-    policy_lag(&p->px->pol, us);
-    p->px->limits |= plug_ns(p->px) != was;
+    x->lag_us = lag_us;
+    x->wider = wider;
+    x->limits |= plug_ns(x) != was;
+}
+
+/* The copy was back after @us. */
+static void take_lag(struct primary_proxy *x, uint64_t us)
+{
+    set_plug(x, us, 0);
+    policy_lag(&x->pol, us);
+}
+
+/* It was not back when its epoch ended after @us; of a short one that says
+ * nothing. */
+static void never_back(struct primary_proxy *x, uint64_t us)
+{
+    if (us * 1000u >= plug_ns(x) && x->wider < PLUG_WIDER)
+        set_plug(x, x->lag_us, x->wider + 1);
+    if (us > (uint64_t)x->pol.set.lag_limit_ms * 1000u)
+        policy_lag(&x->pol, us);
 }
 
 /* ----- the steps of a checkpoint ----- */
@@ -70,9 +91,8 @@ enum policy_mode primary_compare_suspend(struct primary *p)
     struct primary_proxy *x = p->px;
     uint64_t now = clock_us();
 
-    /* A copy that was not back by now lags at least as long. */
     if (x->pol.mode == POLICY_RUNNING && x->epoch && x->lagged < x->epoch)
-        take_lag(p, now - x->cut_us);
+        never_back(x, now - x->cut_us);
     x->cause = policy_suspend(&x->pol, now);
     x->flow[0] = 0;
     if (x->cause >= POLICY_MISCOMPARE && x->cause <= POLICY_FULL)
@@ -81,11 +101,14 @@ enum policy_mode primary_compare_suspend(struct primary *p)
     return x->pol.next;
 }
 
-static void tell_mode(const struct primary *p, enum policy_why why)
+void primary_compare_resumed(struct primary *p)
 {
     enum policy_mode mode = p->px->pol.mode;
+    enum policy_why why = p->px->why;
     struct event e;
 
+    if (!why) return;
+    p->px->why = POLICY_STAY;
     log_info("%s: %s: %s", p->rec.name, mode == POLICY_RUNNING ?
              "the copy runs, packets are compared" :
              "the copy only takes checkpoints", policy_why_text(why));
@@ -99,14 +122,14 @@ static void tell_mode(const struct primary *p, enum policy_why why)
 void primary_compare_cut(struct primary *p, uint64_t n)
 {
     struct primary_proxy *x = p->px;
-    enum policy_why why;
 
     x->mode_was = x->pol.mode;
     x->epoch = n;
     x->cut_us = clock_us();
     x->want.reason = COMPARE_OK;
-    why = policy_cut(&x->pol, x->cut_us);
-    if (why) tell_mode(p, why);
+    x->why = policy_cut(&x->pol, x->cut_us);
+    /* Each time that the copy begins to run is a new try. */
+    if (x->why && x->pol.mode == POLICY_RUNNING) set_plug(x, x->lag_us, 0);
 }
 
 void primary_compare_committed(struct primary *p)
@@ -186,7 +209,7 @@ static void take_status(struct primary *p,
     if (st->epoch != x->epoch) return;
     if (st->connected && x->lagged != st->epoch) {
         x->lagged = st->epoch;
-        take_lag(p, st->lag_us);
+        take_lag(x, st->lag_us);
     }
     if (cause == POLICY_NOTHING) return;
     x->want = st->want;
@@ -195,42 +218,66 @@ static void take_status(struct primary *p,
     pthread_cond_broadcast(&p->cond);
 }
 
-/* What left lately: to the policy, and to the event log. With nb_lock held. */
-static void take_held(struct primary *p)
+/* What left lately, to the policy, which may want a checkpoint for it. With
+ * nb_lock held. */
+static void take_held(struct primary *p, struct proxy_primary_held *h)
 {
-    struct proxy_primary_held h = { 0 };
+    if (!p->px->proxy || proxy_primary_held(p->px->proxy, h, NULL))
+        h->packets = 0;
+    if (!h->packets) return;
+    policy_released(&p->px->pol, h->packets, h->held_us, clock_us());
+    pthread_cond_broadcast(&p->cond);
+    if (!p->m.cut) h->packets = 0; /* nothing was held yet */
+}
+
+/* A cut of a suspended guest waits for no line. */
+static void tell_held(const struct primary *p,
+                      const struct proxy_primary_held *h,
+                      enum policy_mode mode)
+{
     struct event e;
 
-    if (!p->px->proxy || proxy_primary_held(p->px->proxy, &h, NULL) ||
-        !h.packets) return;
-    policy_released(&p->px->pol, h.packets, h.held_us, clock_us());
-    if (!p->m.cut) return; /* nothing was held yet */
+    if (!h->packets) return;
     begin(&e, p, "hold");
-    event_uint(&e, "packets", h.packets);
-    event_uint(&e, "mean_us", h.held_us / h.packets);
-    event_uint(&e, "max_us", h.longest_us);
-    event_str(&e, "mode", policy_mode_name(p->px->pol.mode));
+    event_uint(&e, "packets", h->packets);
+    event_uint(&e, "mean_us", h->held_us / h->packets);
+    event_uint(&e, "max_us", h->longest_us);
+    event_str(&e, "mode", policy_mode_name(mode));
     event_end(&e);
 }
 
-void primary_proxy_turn(struct primary *p, bool moved, uint64_t now_ms)
+/* With the lock held. */
+static void turn(struct primary *p, uint64_t now_ms,
+                 struct proxy_primary_held *h)
 {
     struct primary_proxy *x = p->px;
     struct proxy_primary_status st;
-    uint64_t n;
 
-    if (!x) return;
-    if (moved && read(x->event_fd, &n, sizeof(n)) > 0) x->moved = true;
-    LOCK_SCOPE(&p->lock);
     /* Heartbeats do not wait for a cut or a tear-down: the next turn does. */
     if (pthread_mutex_trylock(&p->nb_lock)) return;
     if (x->moved && ask_proxy(p, &st)) take_status(p, &st);
     if (x->limits) set_limits(p);
     if (now_ms >= x->hold_ms) {
         x->hold_ms = now_ms + HOLD_MS;
-        take_held(p);
+        take_held(p, h);
     }
     pthread_mutex_unlock(&p->nb_lock);
+}
+
+void primary_proxy_turn(struct primary *p, bool moved, uint64_t now_ms)
+{
+    struct primary_proxy *x = p->px;
+    struct proxy_primary_held h = { 0 };
+    enum policy_mode mode;
+    uint64_t n;
+
+    if (!x) return;
+    if (moved && read(x->event_fd, &n, sizeof(n)) > 0) x->moved = true;
+    pthread_mutex_lock(&p->lock);
+    turn(p, now_ms, &h);
+    mode = x->pol.mode;
+    pthread_mutex_unlock(&p->lock);
+    tell_held(p, &h, mode);
 }
 
 /* ----- the status ----- */

@@ -26,7 +26,9 @@
  * @flow: the connection that asked for the last checkpoint, or ""
  * @peer: there is a connection to the other proxy; @lost: there was one
  * @lagged: the epoch of which the policy knows how late the copy was
- * @lag_us: of the newest of those
+ * @lag_us: of the newest of those that was back; @wider: epochs since then in
+ *          which it never was, see plug_ns()
+ * @why: the mode has changed at the last cut, and nobody was told yet
  * @limits: those of the comparison have changed, and it does not know yet
  * @hold_ms: when the next line about held packets is due
  * @st: what the proxy said last
@@ -48,6 +50,8 @@ struct primary_proxy {
     char flow[WANTS_FLOW_MAX];
     bool peer, lost;
     uint64_t lagged, lag_us;
+    unsigned int wider;
+    enum policy_why why;
     bool limits;
     uint64_t hold_ms;
     struct proxy_primary_status st;
@@ -63,6 +67,8 @@ void primary_proxy_trouble(struct primary *p, const char *what,
 void primary_compare_begin(struct primary *p);
 enum policy_mode primary_compare_suspend(struct primary *p);
 void primary_compare_cut(struct primary *p, uint64_t n);
+/* The guest runs again: what the cut changed is told. */
+void primary_compare_resumed(struct primary *p);
 void primary_compare_committed(struct primary *p);
 /* The comparison is no more: checkpoints only. */
 void primary_compare_lost(struct primary *p, const char *why);

@@ -164,6 +164,7 @@ void primary_proxy_asked(struct primary *p, bool asked)
     LOCK_SCOPE(&p->lock);
     hold_input(p, asked);
     if (asked) choose_mode(p, primary_compare_suspend(p));
+    else primary_compare_resumed(p);
 }
 
 int primary_proxy_settle(struct primary *p, struct xlc_error *err)

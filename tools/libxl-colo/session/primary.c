@@ -197,7 +197,9 @@ static int hold_output(struct primary *p, struct xlc_error *err)
         /* The buffer is there for vifs that come later. */
         rc = netbuf_setup(&p->nb, p->guest.domid, vifs, 0,
                           p->o->netbuf_bytes, err);
-        return rc ? rc : primary_proxy_begin(p, err);
+        if (rc) return rc;
+        p->sh->netbuf = true;
+        return primary_proxy_begin(p, err);
     }
     nics = libxl_device_nic_list(p->ctx, p->guest.domid, &n);
     if (n > NETBUF_VIF_MAX)
