@@ -11,7 +11,6 @@ import _remus
 
 GUEST = "pvh"
 PRODUCT = True
-SLOW = True
 TIMEOUT = 900
 PORT = 13
 # A run can't be shorter than the copy takes to be back, seconds in the lab.
