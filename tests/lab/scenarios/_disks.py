@@ -2,6 +2,8 @@
 # _disks.py - images that are served for guests, as scenarios look at them
 """Not a scenario: what the scenarios of mirrored disks share."""
 
+from lablib.output import LabError
+
 SERVE = "/usr/local/libexec/xl-colo/disk-serve"
 UUID = "6c7a2b8e-1f0d-4c55-9a3e-0123456789ab"
 
@@ -45,10 +47,19 @@ def mirror_here(lab, host, image, copy):
 
 
 def nothing_served(lab, host="A"):
-    """No nbdkit, no attached device, no runtime folder is left."""
-    left = lab.out(host, "ls -d /run/xl-colo/disk/*/ 2>/dev/null; pgrep -a "
-                         "nbdkit; cat /sys/block/nbd*/pid 2>/dev/null; true")
-    assert not left, left
+    """No nbdkit, no attached device, no runtime folder is left: an nbdkit
+    that was told to end may have something to sync first."""
+    left = ["?"]
+
+    def gone():
+        left[0] = lab.out(host, "ls -d /run/xl-colo/disk/*/ 2>/dev/null; "
+                                "pgrep -a nbdkit; "
+                                "cat /sys/block/nbd*/pid 2>/dev/null; true")
+        return left[0] == ""
+    try:
+        lab.wait(gone, 40, "nothing to be served", interval=0.5)
+    except LabError as err:
+        raise AssertionError(left[0]) from err
 
 
 def refused(lab, host, name, *words):
