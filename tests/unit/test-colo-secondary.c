@@ -43,6 +43,8 @@ static struct receive_shared shared;
  *        nothing; @cuts: of epochs, the newest is @cut; @up: the copy's vifs
  *        are connected, and @told_up: so the proxy was told; @netted: the
  *        proxy was opened
+ * @seen: what the copy is when it is looked at; @said: it was heard since the
+ *        cut; @waits: the primary stands still
  */
 static struct {
     struct domain dom;
@@ -52,7 +54,8 @@ static struct {
     enum step fail;
     unsigned int mode, cuts, told_up;
     uint64_t told, cut;
-    bool up, netted, final;
+    bool up, netted, final, said, waits;
+    int seen;
     libxl_domain_config cfg;
 } now;
 
@@ -141,6 +144,18 @@ bool inplace_xen_runs(struct inplace_xen *x)
     return now.runs;
 }
 
+int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err)
+{
+    (void)x;
+    return now.seen < 0 ? xlc_error_set(err, now.seen, "it is dying") :
+           now.seen;
+}
+
+bool secondary_primary_waits(const struct secondary *secondary)
+{
+    return secondary == &s && now.waits;
+}
+
 void inplace_xen_close(struct inplace_xen *x)
 {
     if (x) now.closed++;
@@ -215,6 +230,12 @@ int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
     now.cuts++;
     now.cut = epoch;
     return 0;
+}
+
+bool secondary_proxy_said(struct secondary_proxy *p)
+{
+    (void)p;
+    return now.said;
 }
 
 void secondary_proxy_connected(struct secondary_proxy *p)
@@ -474,6 +495,64 @@ static void test_beside(void)
     colo_secondary_free(c);
 }
 
+/* It runs from epoch 2, and does what it likes to its memory. */
+static struct colo_secondary *begin_beside(struct xlc_error *err)
+{
+    struct colo_secondary *c = begin_compared(err);
+
+    now.told = 2;
+    if (epoch(c, 2, err) || turn(c, err) < 0 || gone() != 1) abort();
+    memset(now.dom.mem[7], 0x66, IS_PAGE);
+    now.dom.n = 0;
+    return c;
+}
+
+/* Taken over while the copy does not run, though it was let go. */
+static void test_beside_still(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_beside(&e);
+
+    now.seen = INPLACE_XEN_PAUSED;
+    now.said = now.waits = true;
+    ok(!colo_secondary_ready(c, &e) && !now.dom.n &&
+       !colo_secondary_go(c, &e) && now.dom.n == 1 && gone() == 1 &&
+       !wrote(7, 2) && colo_secondary_beside(c),
+       "one that somebody paused is let go where it stands %s", e.msg);
+    colo_secondary_free(c);
+
+    for (int waits = 0; waits < 2; waits++) {
+        c = begin_beside(&e);
+        now.seen = INPLACE_XEN_DEAD;
+        now.waits = waits;
+        now.dom.broken = true; /* every page is looked at */
+        ok(!colo_secondary_ready(c, &e) && !gone() && wrote(7, 2) &&
+           !colo_secondary_go(c, &e) && gone() == 1 &&
+           !colo_secondary_beside(c), "rule_B2: one that died unheard is put "
+           "back, and runs from the checkpoint %s", e.msg);
+        colo_secondary_free(c);
+    }
+
+    c = begin_beside(&e);
+    now.seen = INPLACE_XEN_DEAD;
+    now.said = now.waits = true;
+    ok(colo_secondary_ready(c, &e) == -EIO && strstr(e.msg, "crashed") &&
+       !now.bridged && !now.netted && !now.dom.n, "one that died heard does "
+       "not take over from a primary that waits: %s", e.msg);
+    now.waits = false;
+    xlc_error_clear(&e);
+    ok(!colo_secondary_ready(c, &e) && !colo_secondary_go(c, &e) &&
+       !now.dom.n && now.netted && !wrote(7, 2), "without a primary it is "
+       "what the clients heard %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin_beside(&e);
+    now.seen = -ENOENT;
+    ok(colo_secondary_ready(c, &e) == -ENOENT && !now.bridged,
+       "one that is dying is none: %s", e.msg);
+    colo_secondary_free(c);
+}
+
 static void test_beside_faults(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -542,6 +621,7 @@ int main(void)
     test_thrown_away();
     test_faults();
     test_beside();
+    test_beside_still();
     test_beside_faults();
     test_refused();
     return done_testing();

@@ -359,6 +359,29 @@ static void test_cut(void)
     secondary_proxy_free(p);
 }
 
+static void test_said(void)
+{
+    struct secondary_proxy *p = begin();
+
+    ok(secondary_proxy_said(p), "no proxy: anything may have been heard");
+    secondary_proxy_free(p);
+    p = begin_started();
+    now.st.out_frames = 7;
+    if (secondary_proxy_cut(p, 2, NULL)) abort();
+    ok(!secondary_proxy_said(p), "what it said before the cut counts no more");
+    now.st.peer = false;
+    ok(secondary_proxy_said(p), "without a peer nobody knows");
+    now.st.peer = true;
+    now.st.out_frames = 8;
+    ok(secondary_proxy_said(p), "a frame since the cut does");
+    if (secondary_proxy_cut(p, 3, NULL)) abort();
+    ok(!secondary_proxy_said(p), "until the next");
+    now.r = -ESHUTDOWN;
+    ok(secondary_proxy_said(p), "nor of a proxy that has ended");
+    now.r = 0;
+    secondary_proxy_free(p);
+}
+
 static void test_failover(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -424,6 +447,7 @@ int main(void)
     test_start();
     test_mode();
     test_cut();
+    test_said();
     test_failover();
     test_death();
     return done_testing();

@@ -24,6 +24,7 @@
  * @quieted: how often the copy stood still; @quiet_fails: so often that is of
  *           no use; @orderly: its backends were closed then, and no page of
  *           the epoch was written
+ * @paused: somebody has paused it while it ran beside
  */
 struct rig {
     struct domain dom;
@@ -32,7 +33,7 @@ struct rig {
     struct is next;
     bool build_fails, heal;
     unsigned int again, asked, built, quieted, quiet_fails;
-    bool orderly;
+    bool orderly, paused;
     uint64_t spare;
 };
 
@@ -76,9 +77,14 @@ static int host_quiet(void *host, struct xlc_error *err)
     return xlc_error_set(err, -EBUSY, "packets keep coming");
 }
 
+static bool host_paused(void *host)
+{
+    return ((struct rig *)host)->paused;
+}
+
 static const struct svm_ops host_ops = {
     .build = host_build, .again = host_again, .spare = host_spare,
-    .quiet = host_quiet,
+    .quiet = host_quiet, .paused = host_paused,
 };
 
 static const struct image_limits limits = {
@@ -508,6 +514,38 @@ static void test_beside(void)
     rig_free(r);
 }
 
+/* It runs beside, and something happened to it. */
+static void test_beside_still(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct rig *r = rig_built();
+
+    r->paused = true;
+    if (!runs_beside(r, &e)) abort();
+    r->dom.n = 0;
+    r->dom.fail = GO;
+    ok(!svm_ready(r->svm, &e) && !r->dom.n && svm_go(r->svm, &e) == -EIO &&
+       state_of(r) == SVM_BESIDE, "one that somebody paused and that can't be "
+       "let go does not run: %s", e.msg);
+    r->dom.fail = OPS;
+    r->dom.n = 0;
+    ok(!svm_ready(r->svm, &e) && !svm_go(r->svm, &e) && r->dom.n == 1 &&
+       calls(r, GO) == 1 && state_of(r) == SVM_RUNS &&
+       r->dom.mem[23][0] == 0x23, "it is let go where it stands");
+    rig_free(r);
+
+    r = rig_built();
+    if (!runs_beside(r, &e)) abort();
+    svm_disturbed(r->svm);
+    r->dom.broken = true; /* every page is looked at */
+    memset(r->dom.mem[33], 0, IS_PAGE);
+    xlc_error_clear(&e);
+    ok(state_of(r) == SVM_STALE && svm_go(r->svm, &e) == -EINVAL && opens(r),
+       "one that is of no use is put back whole, and goes from there %s",
+       e.msg);
+    rig_free(r);
+}
+
 static void test_beside_faults(void)
 {
     for (enum op op = REJOIN; op <= GO; op++) {
@@ -554,6 +592,7 @@ int main(void)
     test_first_step();
     test_build();
     test_beside();
+    test_beside_still();
     test_beside_faults();
     return done_testing();
 }

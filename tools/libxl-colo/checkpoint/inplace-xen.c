@@ -515,6 +515,17 @@ bool inplace_xen_runs(struct inplace_xen *x)
            !(info.flags & XEN_DOMINF_paused);
 }
 
+int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err)
+{
+    xc_domaininfo_t info;
+    int rc = get_info(x, &info, err);
+
+    if (rc) return rc;
+    if (info.flags & XEN_DOMINF_shutdown) return INPLACE_XEN_DEAD;
+    return info.flags & XEN_DOMINF_paused ? INPLACE_XEN_PAUSED :
+           INPLACE_XEN_RUNNING;
+}
+
 /* Pauses are counted: one of somebody else's would keep it still for good. */
 static int xen_go(void *dom, struct xlc_error *err)
 {

@@ -45,6 +45,18 @@ void inplace_xen_held(struct inplace_xen *x);
 /* Is it not paused, though nobody here has let it go? */
 bool inplace_xen_runs(struct inplace_xen *x);
 
+/**
+ * inplace_xen_look() - what has become of a domain that was let go?
+ *
+ * Return: one of enum inplace_xen_seen; -ENOENT: there is none any more
+ */
+enum inplace_xen_seen {
+    INPLACE_XEN_RUNNING,
+    INPLACE_XEN_PAUSED, /* by somebody else */
+    INPLACE_XEN_DEAD, /* it crashed, is off, or wants to reboot */
+};
+int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err);
+
 /* The domain keeps its state; one that is quiet stays paused. NULL is
  * allowed. */
 void inplace_xen_close(struct inplace_xen *x);

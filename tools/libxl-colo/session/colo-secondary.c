@@ -154,11 +154,19 @@ static int host_quiet(void *host, struct xlc_error *err)
     return c->s->proxy ? secondary_proxy_cut(c->s->proxy, c->epoch, err) : 0;
 }
 
+static bool host_paused(void *host)
+{
+    struct colo_secondary *c = host;
+
+    return inplace_xen_look(c->x, NULL) == INPLACE_XEN_PAUSED;
+}
+
 static const struct svm_ops host_ops = {
     .build = host_build,
     .again = host_again,
     .spare = host_spare,
     .quiet = host_quiet,
+    .paused = host_paused,
 };
 
 int colo_secondary_new(struct colo_secondary **c_r, struct secondary *s,
@@ -313,16 +321,44 @@ bool colo_secondary_finishing(struct colo_secondary *c)
     return c->finishing;
 }
 
+/* It ran beside: is it still any good? A guest that lives is not given up for
+ * one that is dead. */
+static int judge_beside(struct colo_secondary *c, struct xlc_error *err)
+{
+    int seen;
+
+    if (!restore_exists(c->s->restore))
+        return xlc_error_set(err, -ENOENT, "the copy is gone");
+    seen = inplace_xen_look(c->x, err);
+    if (seen < 0) return seen;
+    if (seen == INPLACE_XEN_PAUSED)
+        log_warn("%s: somebody has paused the copy", c->s->rec.name);
+    if (seen != INPLACE_XEN_DEAD) return 0;
+    if (!secondary_proxy_said(c->s->proxy)) {
+        log_warn("%s: the copy has shut down or crashed since epoch %llu, "
+                 "unheard: putting it back there", c->s->rec.name,
+                 (unsigned long long)c->epoch);
+        svm_disturbed(c->svm);
+        return 0;
+    }
+    if (secondary_primary_waits(c->s))
+        return xlc_error_set(err, -EIO, "the copy has shut down or crashed "
+                             "since epoch %llu", (unsigned long long)c->epoch);
+    log_error("%s: the copy has shut down or crashed since epoch %llu, after "
+              "it was heard: so has the guest", c->s->rec.name,
+              (unsigned long long)c->epoch);
+    return 0;
+}
+
 int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
 {
-    int rc;
+    int rc = 0;
 
     /* RULES A1: what ran without us is not the checkpoint. */
     if (c->x && inplace_xen_runs(c->x)) svm_disturbed(c->svm);
+    if (svm_state(c->svm) == SVM_BESIDE) rc = judge_beside(c, err);
     c->beside = svm_state(c->svm) == SVM_BESIDE;
-    if (c->beside && !restore_exists(c->s->restore))
-        return xlc_error_set(err, -ENOENT, "the copy is gone");
-    rc = svm_ready(c->svm, err);
+    if (!rc) rc = svm_ready(c->svm, err);
     return rc ? rc : restore_vifs(c->s->restore, bridge_join, err);
 }
 

@@ -14,7 +14,9 @@
  * which the primary's proxy says so, until the next one counts; of the others
  * it stays paused. Nobody watches it meanwhile: what it does to itself (it
  * halts, it crashes) ends with the next epoch. A failover finds it running and
- * leaves it so; if it had halted by itself, so has the guest.
+ * leaves it so. If it has halted by itself, it is put back if nobody can have
+ * heard it since the epoch; else the failover fails if the primary waits for
+ * it, and without one, so has the guest.
  *
  * Threads: feed, check, apply and turn are the data thread's; ready, go,
  * release and beside the work thread's, after the data thread has ended; the

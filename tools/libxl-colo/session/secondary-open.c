@@ -111,7 +111,7 @@ static int finish_restore(struct secondary *s, uint32_t *domid_r,
 
 /* The primary stands still and waits for how this goes: better there than
  * nowhere. */
-static bool primary_waits(const struct secondary *s)
+bool secondary_primary_waits(const struct secondary *s)
 {
     return (s->peer_beat.state == PROTO_PRIM_YIELDING ||
             s->peer_beat.state == PROTO_PRIM_HANDING) &&
@@ -135,7 +135,7 @@ static bool insist(struct secondary *s,
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);
             return false;
         }
-        if (primary_waits(s)) {
+        if (secondary_primary_waits(s)) {
             log_error("%s: %s; the primary goes on", s->rec.name, e.msg);
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);
             return false;

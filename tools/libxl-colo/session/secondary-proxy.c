@@ -34,7 +34,7 @@
  * @tc, @planes: the vifs' filters and TAPs, @n of them
  * @proxy: NULL before it is started, and once it has ended
  * @wake: see secondary_proxy_wake_fd()
- * @cut: newest epoch of a cut
+ * @cut: newest epoch of a cut; @cut_out: frames that it had sent by then
  * @open: the failover was; @direct: the vifs' packets pass us by
  * @event: the proxy's eventfd, or -1. This and @open are also read without the
  *         lock: the main loop, which beats, does not wait while planes are made
@@ -52,7 +52,7 @@ struct secondary_proxy {
     unsigned int n;
     struct proxy_secondary *proxy;
     int wake;
-    uint64_t cut;
+    uint64_t cut, cut_out;
     _Atomic bool open;
     _Atomic int event;
     bool direct;
@@ -271,6 +271,16 @@ unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch)
 
 /* ---- Epochs -------------------------------------------------------------- */
 
+/* The copy stands still. What can't be told counts as said. */
+static void note_cut(struct secondary_proxy *p, uint64_t epoch)
+{
+    struct proxy_secondary_status st;
+
+    p->cut = epoch;
+    p->cut_out = proxy_secondary_status(p->proxy, &st, NULL) ? UINT64_MAX :
+                 st.out_frames;
+}
+
 int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
                         struct xlc_error *err)
 {
@@ -283,7 +293,7 @@ int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
         struct xlc_error e = XLC_ERROR_INIT;
 
         r = proxy_secondary_cut(p->proxy, epoch, &e);
-        if (!r) p->cut = epoch;
+        if (!r) note_cut(p, epoch);
         /* It has ended: then nobody hears the copy, whatever its epoch. */
         if (!r || r == -ESHUTDOWN) return 0;
         if (r != -EBUSY || i == CUT_TRIES - 1)
@@ -291,6 +301,16 @@ int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
         nanosleep(&nap, NULL);
     }
     return r;
+}
+
+bool secondary_proxy_said(struct secondary_proxy *p)
+{
+    struct proxy_secondary_status st;
+
+    LOCK_SCOPE(&p->lock);
+    if (!p->proxy || proxy_secondary_status(p->proxy, &st, NULL)) return true;
+    /* Without a peer its frames wait, uncounted, for the network. */
+    return !st.peer || st.out_frames != p->cut_out;
 }
 
 void secondary_proxy_connected(struct secondary_proxy *p)

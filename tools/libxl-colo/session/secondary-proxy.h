@@ -83,6 +83,9 @@ unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch);
 int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
                         struct xlc_error *err);
 
+/* May anybody have heard what the copy has sent since the last cut? */
+bool secondary_proxy_said(struct secondary_proxy *p);
+
 /* All its vifs are connected. */
 void secondary_proxy_connected(struct secondary_proxy *p);
 

@@ -175,6 +175,8 @@ int secondary_start_data(struct secondary *s, struct xlc_error *err);
 /* secondary-open.c */
 void secondary_start_work(struct secondary *s);
 void secondary_announce(struct secondary *s, uint64_t now_ms);
+/* Does the primary stand still until it hears how the takeover goes? */
+bool secondary_primary_waits(const struct secondary *s);
 
 /* secondary-aside.c */
 void secondary_aside(struct secondary *s, uint64_t now_ms);

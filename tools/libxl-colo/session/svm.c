@@ -213,7 +213,7 @@ int svm_beside(struct svm *v, struct xlc_error *err)
 
 void svm_disturbed(struct svm *v)
 {
-    if (v->state != SVM_HELD) return;
+    if (v->state != SVM_HELD && v->state != SVM_BESIDE) return;
     v->ip.all = true;
     enter(v, SVM_STALE);
 }
@@ -240,8 +240,9 @@ int svm_go(struct svm *v, struct xlc_error *err)
     int rc;
 
     if (v->state == SVM_BESIDE) {
-        enter(v, SVM_RUNS);
-        return 0;
+        rc = v->ops->paused(v->host) ? v->ip.ops->go(v->ip.dom, err) : 0;
+        if (!rc) enter(v, SVM_RUNS);
+        return rc;
     }
     if (v->state != SVM_HELD)
         return xlc_error_set(err, -EINVAL, "the copy is %s",

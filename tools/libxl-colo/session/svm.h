@@ -55,6 +55,7 @@
  * @quiet: the domain is paused and its backends are disconnected: whoever
  *         keeps something of the copy's for an epoch begins anew. May come
  *         more than once for an epoch, after a rollback that failed
+ * @paused: the domain was let go, but somebody has paused it since
  */
 struct svm_ops {
     int (*build)(void *host, const struct inplace_ops **ops_r, void **dom_r,
@@ -62,6 +63,7 @@ struct svm_ops {
     bool (*again)(void *host, const struct xlc_error *why);
     uint64_t (*spare)(void *host);
     int (*quiet)(void *host, struct xlc_error *err);
+    bool (*paused)(void *host);
 };
 
 /**
@@ -136,15 +138,16 @@ int svm_put(struct svm *v, struct xlc_error *err);
  */
 int svm_beside(struct svm *v, struct xlc_error *err);
 
-/* Somebody let the copy run, or may have: it is put back before it goes. */
+/* Somebody let the copy run, or may have, or the one that runs beside is of no
+ * use: it is put back before it goes. */
 void svm_disturbed(struct svm *v);
 
 /* Before the first step: up to date, and known to xenstore. One try; twice is
  * allowed. */
 int svm_ready(struct svm *v, struct xlc_error *err);
 
-/* The first step; of a copy that runs beside, none is needed. After a failure:
- * svm_ready() again. */
+/* The first step; a copy that runs beside needs none, unless somebody paused
+ * it. After a failure: svm_ready() again. */
 int svm_go(struct svm *v, struct xlc_error *err);
 
 /* It RUNS: the image's memory goes back to the host. Nothing else changes. */
