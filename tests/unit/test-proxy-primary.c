@@ -12,6 +12,7 @@
 static struct proxy_primary *p;
 static struct proxy_primary_status st;
 static struct proxy_port port;
+static uint64_t stuck_ns = UINT64_C(60000000000);
 
 static void start(const struct compare_opts *opts)
 {
@@ -22,6 +23,7 @@ static void start(const struct compare_opts *opts)
     xlc_error_clear(&err);
     port = make_port();
     cfg.compare.late_ns = UINT64_C(60000000000);
+    cfg.stuck_ns = stuck_ns;
     if (proxy_primary_start(&p, &cfg, &err)) {
         ok(false, "start: %s", err.msg);
         exit(done_testing());
@@ -65,10 +67,11 @@ static void go_colo(void)
        !proxy_primary_mode(p, COMPARE_COLO, &err) &&
        !proxy_primary_cut(p, 1, &err) && !proxy_primary_commit(p, 1, &err) &&
        peer_hear(&m, PATIENCE_MS) == WIRE_CUT && m.epoch == 1 &&
-       m.u.mode == WIRE_MODE_COLO && peer_say(&connected),
-       "COLO from epoch 1 on %s", err.msg);
-    ok(event(proxy_primary_event_fd(p)) && status()->connected,
-       "and told when the copy is connected");
+       m.u.mode == WIRE_MODE_COLO && !status()->connected &&
+       peer_say(&connected), "COLO from epoch 1 on %s", err.msg);
+    ok(event(proxy_primary_event_fd(p)) && status()->connected &&
+       st.lag_us && st.lag_us < PATIENCE_MS * 1000u,
+       "the other guest is connected, and how soon is known");
 }
 
 static void test_passive(void)
@@ -293,6 +296,68 @@ static void test_pressure(void)
     stop();
 }
 
+/* Input that comes until none arrives for a while. Return: what arrived */
+static uint32_t flood(uint32_t *said)
+{
+    uint32_t heard = 0;
+
+    while (*said < 200000) {
+        if (say(lan, UDP, *said)) ++*said;
+        else if (hear(guest, 100) >= 0) heard++;
+        else break;
+    }
+    return heard;
+}
+
+/* All that was said arrives, the last time at once. */
+static bool arrives(uint32_t heard, uint32_t said)
+{
+    while (heard < said && hear(guest, PATIENCE_MS) >= 0)
+        heard++;
+    return heard == said;
+}
+
+/* Who reads nothing, or next to nothing, does not take the guest's input
+ * away. */
+static void test_stuck(void)
+{
+    uint32_t said = 0, heard;
+    uint64_t end;
+    char some[1500];
+
+    stuck_ns = 300000000;
+    start(&usual);
+    go_colo();
+    heard = flood(&said);
+    ok(arrives(heard, said) && event(proxy_primary_event_fd(p)) &&
+       !status()->peer && st.err.status == -ETIMEDOUT,
+       "a peer that reads nothing is dropped: %s", st.err.msg);
+    say(guest, UDP, 1);
+    ok(taken(1) && hear(lan, 20) < 0, "output stays held");
+    ok(!proxy_primary_cut(p, 2, &err) && !proxy_primary_commit(p, 2, &err) &&
+       hears(lan, 1), "until the next checkpoint %s", err.msg);
+    say(lan, UDP, 7);
+    ok(hears(guest, 7), "and input goes on");
+    stop();
+
+    start(&usual);
+    go_colo();
+    said = 0;
+    heard = flood(&said);
+    ok(!proxy_primary_limits(p, 60 * stuck_ns, stuck_ns, &err) &&
+       !proxy_primary_cut(p, 2, &err) && !proxy_primary_commit(p, 2, &err),
+       "a cut that can't be said %s", err.msg);
+    end = clock_ms() + PATIENCE_MS;
+    while (status()->peer && clock_ms() < end) {
+        (void)!recv(peer.fd, some, sizeof(some), 0);
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    ok(!st.peer && st.err.status == -ETIMEDOUT && arrives(heard, said),
+       "nor does it gain by a little now and then: %s", st.err.msg);
+    stop();
+    stuck_ns = UINT64_C(60000000000);
+}
+
 /*
  * The guest answers a SYN while the peer does not read: what it said is told
  * before any input that came later, which may acknowledge it.
@@ -478,15 +543,18 @@ static void test_late(void)
 {
     struct compare_opts opts = COMPARE_OPTS_INIT;
     struct proxy_primary_cfg cfg = { .ports = &port, .nports = 1 };
+    struct proxy_primary_held held;
     clock_t before;
 
-    opts.late_ns = 50000000;
+    opts.late_ns = 60000000000;
     cfg.compare = opts;
     port = make_port();
     xlc_error_clear(&err);
     if (proxy_primary_start(&p, &cfg, &err)) exit(done_testing());
     go_colo();
     say(guest, UDP, 1);
+    ok(!proxy_primary_limits(p, 50000000, 2000000000, &err),
+       "another limit, while it runs");
     ok(event(proxy_primary_event_fd(p)) &&
        status()->want.reason == COMPARE_LATE, "a late packet is wanted");
     before = clock();
@@ -494,6 +562,12 @@ static void test_late(void)
     ok(clock() - before < CLOCKS_PER_SEC / 10 &&
        status()->compare.wanted[COMPARE_LATE] == 1,
        "once, and the proxy sleeps: %ld us", (long)(clock() - before));
+    ok(!proxy_primary_open(p, &err) && !proxy_primary_held(p, &held, &err) &&
+       held.packets == 1 && held.held_us == held.longest_us &&
+       held.held_us >= 400000 && held.held_us < PATIENCE_MS * 1000u,
+       "C3: it was held for %llu us", (unsigned long long)held.held_us);
+    ok(!proxy_primary_held(p, &held, &err) && !held.packets &&
+       !held.held_us && !held.longest_us, "which is told once");
     stop();
 }
 
@@ -509,6 +583,7 @@ int main(void)
     test_idle();
     test_answered();
     test_late();
+    test_stuck();
     test_pressure();
     return done_testing();
 }

@@ -31,6 +31,7 @@ void pri_drop_peer(struct proxy_primary *p, const struct xlc_error *why)
     p->s.sent += p->stream.sent;
     p->s.received += p->stream.received;
     p->stream.sent = p->stream.received = 0;
+    p->full_ns = 0;
     p->s.greeted = false;
     wirestream_close(&p->stream);
     if (!why) return;
@@ -289,4 +290,33 @@ void pri_write_peer(struct proxy_primary *p)
     for (unsigned int i = 0; i < p->nports; i++)
         tell_flows(p, i);
     if (wirestream_flush(&p->stream, &err)) pri_drop_peer(p, &err);
+}
+
+uint64_t pri_watch_until(const struct proxy_primary *p)
+{
+    uint64_t limit = p->stuck_ns;
+
+    if (!p->full_ns) return COMPARE_NEVER;
+    /* A copy that is not there yet may leave its input unread for longer. */
+    if (!p->s.connected && p->plug_ns > limit) limit = p->plug_ns;
+    return p->full_ns + limit;
+}
+
+void pri_watch_peer(struct proxy_primary *p, uint64_t now)
+{
+    struct xlc_error err = XLC_ERROR_INIT;
+
+    /* A little now and then is no reading. */
+    if (p->stream.fd < 0 || p->stream.sent - p->full_sent >= WIRE_MSG_MAX)
+        p->full_ns = 0;
+    if (!p->full_ns) {
+        if (p->stream.fd < 0 || wirestream_room(&p->stream)) return;
+        p->full_ns = now;
+        p->full_sent = p->stream.sent;
+    }
+    if (now < pri_watch_until(p)) return;
+    xlc_error_set(&err, -ETIMEDOUT, "the peer's proxy has not read for %llu "
+                  "ms, and the guest's input waited for it",
+                  (unsigned long long)((now - p->full_ns) / 1000000u));
+    pri_drop_peer(p, &err);
 }

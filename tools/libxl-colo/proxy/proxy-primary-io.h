@@ -40,6 +40,10 @@ struct pri_port {
  * @ports: @nports of them
  * @mode_next: from the next cut on
  * @cut_owed: the peer has not been told of the last cut
+ * @stuck_ns, @plug_ns: how long input may wait for the peer to read, at most,
+ *                      and as long as its copy is not connected
+ * @full_ns, @full_sent: since when @stream has had no room, and what it had
+ *                       sent then; 0: it has room
  * @wanted: the session was told that a checkpoint is wanted
  * @quit: the thread is to end
  * @cut_us: when the last cut was; @plugged: vifs of the peer's copy that are
@@ -58,6 +62,8 @@ struct proxy_primary {
     unsigned int nports;
     enum compare_mode mode_next;
     bool cut_owed;
+    uint64_t stuck_ns, plug_ns;
+    uint64_t full_ns, full_sent;
     bool wanted;
     bool quit;
     uint64_t cut_us;
@@ -83,6 +89,12 @@ void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
                  uint64_t now);
 void pri_read_peer(struct proxy_primary *p, uint64_t now);
 void pri_write_peer(struct proxy_primary *p);
+
+/* A peer that does not read must not hold the input: drop it then. */
+void pri_watch_peer(struct proxy_primary *p, uint64_t now);
+
+/* When that is due; COMPARE_NEVER. */
+uint64_t pri_watch_until(const struct proxy_primary *p);
 
 /* May a frame for the guest be taken now? */
 bool pri_may_pass_in(const struct proxy_primary *p);

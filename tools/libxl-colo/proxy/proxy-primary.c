@@ -12,7 +12,8 @@
  * A cut is drawn by the loop itself, between two frames: the TAPs are read
  * until they are empty, then every engine is cut, and only then does the
  * epoch change that input is tagged with. A CUT goes to the peer before the
- * first frame of the new epoch; until it has room, input waits.
+ * first frame of the new epoch; until it has room, input waits. A peer that
+ * lets it wait for too long is dropped: its guest has no say over ours.
  */
 #include <config.h>
 
@@ -245,9 +246,9 @@ static int do_letter(struct proxy_primary *p, struct letter *l)
             compare_set_mode(p->ports[i].engine, p->mode_next);
         return 0;
     case PRI_LIMITS:
+        p->plug_ns = *(const uint64_t *)l->data;
         for (unsigned int i = 0; i < p->nports; i++)
-            compare_set_limits(p->ports[i].engine, l->number,
-                               *(const uint64_t *)l->data);
+            compare_set_limits(p->ports[i].engine, l->number, p->plug_ns);
         return 0;
     case PRI_HELD:
         do_held(p, l->data);
@@ -288,7 +289,7 @@ static void want_ports(struct proxy_primary *p)
 /* How long the engines let the loop sleep. */
 static int sleep_ms(const struct proxy_primary *p)
 {
-    uint64_t at = COMPARE_NEVER, now = clock_ns(), ms;
+    uint64_t at = pri_watch_until(p), now = clock_ns(), ms;
 
     if (p->stream.fd >= 0 && p->stream.more) return 0;
     for (unsigned int i = 0; i < p->nports; i++) {
@@ -330,6 +331,7 @@ static void move_frames(struct proxy_primary *p)
             pri_pass_in(p, i, PROXY_BATCH, now);
     }
     pri_write_peer(p);
+    pri_watch_peer(p, now);
     look_for_wants(p);
 }
 
@@ -430,6 +432,8 @@ int proxy_primary_start(struct proxy_primary **p_r,
     p->box.fd = p->set.ep = -1;
     p->stream = (struct wirestream)WIRESTREAM_INIT;
     p->s.mode = p->mode_next = COMPARE_PASSIVE;
+    p->stuck_ns = cfg->stuck_ns ? cfg->stuck_ns : PROXY_STUCK_NS;
+    p->plug_ns = cfg->compare.plug_ns;
     p->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     r = p->event_fd < 0 ? -errno : 0;
     if (r)

@@ -38,12 +38,18 @@ struct proxy_primary;
  * @ports: @nports of them, 1 to WIRE_VIFS_MAX
  * @compare: limits and rules for each vif. Key, mode and epoch are set by the
  *           proxy: passive, epoch 0
+ * @stuck_ns: a peer that has not read for so long is dropped, while input
+ *            waits for it (until its copy is connected: @compare.plug_ns, if
+ *            that is longer); 0: PROXY_STUCK_NS
  */
 struct proxy_primary_cfg {
     const struct proxy_port *ports;
     unsigned int nports;
     struct compare_opts compare;
+    uint64_t stuck_ns;
 };
+
+#define PROXY_STUCK_NS UINT64_C(1000000000)
 
 /**
  * struct proxy_primary_status - how it is
