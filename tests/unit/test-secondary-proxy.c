@@ -35,13 +35,14 @@ static const char *const step_names[STEPS] = {
  * @r: what the proxy answers to everything; @st: how it is
  * @cut_r: what it answers to the first @cut_n cuts; @cuts: it had
  * @conn, @conns: the stream that it was given, and how many
+ * @closed: TAPs that were closed without their plane
  * @opened, @busy: it was; it still has packets
  */
 static struct {
     enum step fail;
     int tcs, planes, inlined, proxies;
     bool guarded, opened, busy;
-    int r, cut_r;
+    int r, cut_r, closed;
     unsigned int cut_n, cuts, conns, connected;
     uint64_t cut;
     struct proxy_secondary_status st;
@@ -113,6 +114,13 @@ int plane_teardown(struct plane *p, struct xlc_error *err)
     if (p->tc) now.planes--;
     p->tc = NULL;
     return 0;
+}
+
+void tapdev_close(struct tapdev *t)
+{
+    (void)t;
+    if (now.proxies) abort(); /* it has them */
+    now.closed++;
 }
 
 int bridge_join(const char *ifname, const char *bridge,
@@ -382,6 +390,17 @@ static void test_said(void)
     secondary_proxy_free(p);
 }
 
+static void test_leave(void)
+{
+    struct secondary_proxy *p = begin_started();
+
+    secondary_proxy_leave(p);
+    secondary_proxy_free(p);
+    ok(now.planes == 2 && now.inlined == 2 && now.closed == 4 &&
+       !now.proxies && !now.tcs, "rule_A9: a copy that can't be destroyed "
+       "stays cut off, also after the end");
+}
+
 static void test_failover(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -448,6 +467,7 @@ int main(void)
     test_mode();
     test_cut();
     test_said();
+    test_leave();
     test_failover();
     test_death();
     return done_testing();

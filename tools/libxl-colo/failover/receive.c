@@ -73,7 +73,8 @@ static void after_kill(struct receive_shared *sh)
                   ", cut off from the network" : "");
         return;
     }
-    log_error("%s: the receiver was killed; removing the copy", sh->name);
+    log_error("%s: the receiver ended and left the copy; removing it",
+              sh->name);
     if (restore_sweep(sh->uuid_raw, &e)) log_error("%s: %s", sh->name, e.msg);
     for (uint32_t i = 0; i < sh->ndisks; i++) {
         xlc_error_clear(&e);

@@ -37,10 +37,26 @@ static void end_data(struct secondary *s)
     s->data_running = false;
 }
 
-static void throw_away(struct secondary *s)
+/* One that can't be destroyed is left to the guard, which tries again. */
+static void destroy_copy(struct secondary *s)
 {
     struct xlc_error e = XLC_ERROR_INIT;
 
+    s->left = restore_abort(s->restore, &e) != 0;
+    if (s->left) log_error("%s: %s", s->rec.name, e.msg);
+    else s->sh->building = false;
+}
+
+/* RULES A9: what is left of the copy stays cut off. */
+static void end_packets(struct secondary *s)
+{
+    if (!s->proxy) return;
+    if (s->left) secondary_proxy_leave(s->proxy);
+    else secondary_proxy_end(s->proxy);
+}
+
+static void throw_away(struct secondary *s)
+{
     /* A copy that is a domain: the data thread is working on it. */
     if (s->colo && colo_secondary_finishing(s->colo)) {
         end_data(s);
@@ -48,10 +64,9 @@ static void throw_away(struct secondary *s)
     }
     /* The restore first: the data thread may be writing to it. */
     if (s->data_running) conn_shutdown(s->data);
-    if (restore_abort(s->restore, &e)) log_error("%s: %s", s->rec.name, e.msg);
-    else s->sh->building = false;
+    destroy_copy(s);
     end_data(s);
-    if (s->proxy) secondary_proxy_end(s->proxy);
+    end_packets(s);
     secondary_disks_drop(s);
 }
 
@@ -169,12 +184,11 @@ static void run_it(struct secondary *s)
     /* A record that can't be written is no reason to leave clients alone. */
     if (record_save(&s->rec, &e)) log_error("%s: %s", s->rec.name, e.msg);
     if (!insist(s, add_devices) || !insist(s, first_step)) {
-        xlc_error_clear(&e);
         log_warn("%s: the primary lives after all; removing the copy",
                  s->rec.name);
         if (s->colo) colo_secondary_release(s->colo);
-        if (restore_abort(s->restore, &e)) log_error("%s", e.msg);
-        if (s->proxy) secondary_proxy_end(s->proxy);
+        destroy_copy(s);
+        end_packets(s);
         secondary_disks_drop(s);
         /* Nothing ran here: the next protection must not be refused for a
          * takeover that never was. */

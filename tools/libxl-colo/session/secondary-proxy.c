@@ -176,6 +176,19 @@ void secondary_proxy_end(struct secondary_proxy *p)
     end_proxy(p);
 }
 
+void secondary_proxy_leave(struct secondary_proxy *p)
+{
+    LOCK_SCOPE(&p->lock);
+    stop_proxy(p);
+    for (unsigned int i = 0; i < p->n; i++) {
+        tapdev_close(&p->planes[i].in);
+        tapdev_close(&p->planes[i].out);
+    }
+    p->n = 0;
+    if (p->tc_open) tc_close(&p->tc);
+    p->tc_open = false;
+}
+
 void secondary_proxy_free(struct secondary_proxy *p)
 {
     if (!p) return;

@@ -102,6 +102,9 @@ uint32_t secondary_proxy_live(struct secondary_proxy *p);
 /* The copy is gone, or its vifs shall go their direct way. */
 void secondary_proxy_end(struct secondary_proxy *p);
 
+/* The copy could not be destroyed: the filters stay, and drop all. */
+void secondary_proxy_leave(struct secondary_proxy *p);
+
 /* Keys of the status, inside "svm". */
 void secondary_proxy_status(struct secondary_proxy *p, struct json *j);
 

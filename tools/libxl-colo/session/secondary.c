@@ -254,7 +254,7 @@ static void finish(struct secondary *s)
     restore_free(s->restore);
     /* Last: without it, what the copy sends would go the direct way. */
     secondary_proxy_free(s->proxy);
-    s->sh->building = false;
+    if (!s->left) s->sh->building = false;
     control_free(s->control);
     if (s->ctx) libxl_ctx_free(s->ctx);
     conn_secret_wipe(&s->secret);

@@ -87,7 +87,7 @@ struct receive_shared {
  * @announce: how often it is still told where the guest is, and @announce_ms
  *            when next
  * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
- * @worked: it is done
+ * @worked: it is done; @left: but the copy could not be destroyed
  */
 struct secondary {
     struct receive_shared *sh;
@@ -124,7 +124,7 @@ struct secondary {
     struct sec m;
     uint64_t last_epoch;
     unsigned int say, said, work, aside, announce;
-    bool worked, finished;
+    bool worked, finished, left;
     uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
     uint64_t epoch_memory, epoch_limit; /* see epochmem.h */
     struct xlc_error why;
