@@ -69,8 +69,10 @@ static void after_kill(struct receive_shared *sh)
     if (!sh->known || !sh->building) return;
     if (sh->opening) {
         log_error("%s: the receiver was killed while it took over; what it "
-                  "built stays%s: look at `xl list`", sh->name, sh->nvifs ?
-                  ", cut off from the network" : "");
+                  "built stays%s: see `xl list`, and xl-remus(1) under \"The "
+                  "processes on the secondary are killed\"", sh->name,
+                  sh->nvifs ? ", cut off from the network until `remus-netbuf "
+                  "clear`" : "");
         return;
     }
     log_error("%s: the receiver ended and left the copy; removing it",

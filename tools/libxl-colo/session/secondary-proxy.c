@@ -107,7 +107,7 @@ static void end_proxy(struct secondary_proxy *p)
     remove_planes(p);
 }
 
-/* The guard knows of the vif before there is anything on it. */
+/* The guard knows of the vif before its packets go through us. */
 static int add_plane(struct secondary_proxy *p, const char *vif,
                      struct xlc_error *err)
 {
@@ -117,7 +117,7 @@ static int add_plane(struct secondary_proxy *p, const char *vif,
     snprintf(p->sh->vif[p->n], sizeof(p->sh->vif[p->n]), "%s", vif);
     p->sh->nvifs = ++p->n;
     r = plane_inline(&p->planes[p->n - 1], err);
-    /* On no bridge: only our TAPs hear it. */
+    /* Up, still on no bridge: only our TAPs hear it. */
     return r ? r : bridge_join(vif, NULL, err);
 }
 
@@ -277,9 +277,8 @@ unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch)
         proxy_secondary_status(p->proxy, &st, NULL))
         return WIRE_MODE_PASSIVE;
     if (p->attached && !st.peer) return WIRE_MODE_PASSIVE;
-    if (st.told < epoch) return 0;
-    /* Past it: the next checkpoint is on its way. */
-    return st.told > epoch ? WIRE_MODE_PASSIVE : st.mode;
+    /* Or it is past it, and the next checkpoint is on its way. */
+    return st.told == epoch ? st.mode : 0;
 }
 
 /* ---- Epochs -------------------------------------------------------------- */

@@ -73,8 +73,8 @@ int secondary_proxy_wake_fd(const struct secondary_proxy *p);
 /**
  * secondary_proxy_mode() - may the copy run from @epoch?
  *
- * Return: WIRE_MODE_COLO: yes; WIRE_MODE_PASSIVE: no (also because the primary
- * is past that epoch, or the proxies don't reach each other); 0: not known yet
+ * Return: WIRE_MODE_COLO: yes; WIRE_MODE_PASSIVE: no (also because the proxies
+ * don't reach each other); 0: not known yet, or the primary is past that epoch
  */
 unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch);
 
