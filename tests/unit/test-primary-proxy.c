@@ -515,6 +515,27 @@ static void test_lost(void)
     gone(p);
 }
 
+/* A guest that is not suspended after all gets its input. */
+static void test_runs_on(void)
+{
+    struct primary *p = begun(XLC_MODE_COLO);
+
+    epoch(p, 1);
+    primary_proxy_asked(p, true);
+    said[0] = 0;
+    primary_proxy_runs(p);
+    ok(did("unhold"), "after a suspend that failed input goes on");
+    primary_proxy_asked(p, true);
+    said[0] = 0;
+    primary_proxy_open(p);
+    ok(did("unhold open"), "also when the other host is gone meanwhile");
+    primary_proxy_end(p, true);
+    said[0] = 0;
+    primary_proxy_runs(p);
+    ok(did(""), "but not once the proxy is gone");
+    gone(p);
+}
+
 static void test_end(void)
 {
     struct primary *p = begun(XLC_MODE_COLO);
@@ -530,6 +551,7 @@ static void test_end(void)
     primary_proxy_silence(p);
     ok(did("stop") && sh.plane, "RULES A12: silence leaves the vifs closed");
     primary_proxy_open(p);
+    primary_proxy_runs(p);
     primary_proxy_committed(p);
     primary_proxy_asked(p, true);
     primary_proxy_asked(p, false);
@@ -590,6 +612,7 @@ int main(void)
     test_lag();
     test_never_back();
     test_lost();
+    test_runs_on();
     test_end();
     test_trouble();
     return done_testing();

@@ -225,6 +225,8 @@ static void *checkpoint_thread(void *opaque)
 
     if (!r) r = capture_run(&p->cap);
     pthread_mutex_lock(&p->lock);
+    /* Also after a suspend that failed or was stopped. */
+    if (!p->freeze && !p->final_now) primary_proxy_runs(p);
     if (r && !p->stop) {
         xlc_error_set(&p->why, r, "%s", p->cap.err.msg);
         log_error("%s: %s", p->rec.name, p->cap.err.msg);

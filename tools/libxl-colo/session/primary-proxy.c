@@ -167,6 +167,11 @@ void primary_proxy_asked(struct primary *p, bool asked)
     else primary_compare_resumed(p);
 }
 
+void primary_proxy_runs(struct primary *p)
+{
+    if (p->px) hold_input(p, false);
+}
+
 int primary_proxy_settle(struct primary *p, struct xlc_error *err)
 {
     int r = 0;
@@ -212,7 +217,10 @@ void primary_proxy_open(struct primary *p)
     if (!p->px) return;
     p->px->peer = false; /* it goes with that */
     LOCK_SCOPE(&p->nb_lock);
-    if (p->px->proxy && proxy_primary_open(p->px->proxy, &e))
+    if (!p->px->proxy) return;
+    /* It may have been asked to suspend, and never was. */
+    if (proxy_primary_hold(p->px->proxy, false, &e) ||
+        proxy_primary_open(p->px->proxy, &e))
         primary_proxy_trouble(p, "opening the guest's network", &e);
 }
 

@@ -40,6 +40,10 @@ int primary_proxy_peer(struct primary *p, struct conn *c,
 /* The guest may be suspended from now on, or runs again. */
 void primary_proxy_asked(struct primary *p, bool asked);
 
+/* It was asked to suspend, and runs on: so does its input. With the lock
+ * held. */
+void primary_proxy_runs(struct primary *p);
+
 /* It is suspended: wait until what it sent is in the proxy (RULES A4). */
 int primary_proxy_settle(struct primary *p, struct xlc_error *err);
 
