@@ -323,6 +323,9 @@ static void test_begin(void)
     p->cfg.num_nics = 0;
     ok(!primary_proxy_wanted(p), "not without a network");
     p->cfg.num_nics = 2;
+    options.no_net = true;
+    ok(!primary_proxy_wanted(p), "nor where output is not held");
+    options.no_net = false;
     options.mode = XLC_MODE_REMUS;
     ok(!primary_proxy_wanted(p), "RULES B6: nor in mode remus");
     p->live.late_limit_ms = 321;
@@ -565,7 +568,7 @@ static void test_end(void)
     ok(did("stop tap-closed tap-closed tap-closed tap-closed") && sh.plane,
        "RULES A13: a stuck guest's vifs stay closed for good");
     primary_proxy_end(p, false);
-    ok(did(""), "also when all is over");
+    ok(did("") && sh.plane, "also when all is over, and that is known");
     gone(p);
 }
 

@@ -15,6 +15,7 @@
  * @proxy: NULL once nothing may leave any more, or all is over
  * @event_fd: the proxy's, a descriptor of our own that outlives it; the main
  *            thread's
+ * @left: the planes stay in the kernel, closed; with nb_lock held
  * @moved: it was readable, and what it says was not asked for yet; likewise
  *
  * The following with the lock held:
@@ -39,6 +40,7 @@ struct primary_proxy {
     unsigned int n;
     struct proxy_primary *proxy;
     int event_fd;
+    bool left;
     bool moved;
 
     struct policy pol;

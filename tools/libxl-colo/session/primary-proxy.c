@@ -36,7 +36,8 @@ void primary_proxy_trouble(struct primary *p, const char *what,
 
 bool primary_proxy_wanted(const struct primary *p)
 {
-    return p->o->colo && p->o->mode != XLC_MODE_REMUS && p->cfg.num_nics;
+    return p->o->colo && p->o->mode != XLC_MODE_REMUS && !p->o->no_net &&
+           p->cfg.num_nics;
 }
 
 static int take_vif(struct primary_proxy *x, uint32_t domid,
@@ -274,13 +275,14 @@ void primary_proxy_end(struct primary *p, bool discard)
         good &= !plane_teardown(&x->planes[x->n - 1], &e);
     tc_close(&x->tc);
     if (e.status) log_error("%s: %s", p->rec.name, e.msg);
-    if (good) p->sh->plane = false;
+    if (good && !x->left) p->sh->plane = false;
 }
 
 void primary_proxy_leave(struct primary *p)
 {
     if (!p->px) return;
     LOCK_SCOPE(&p->nb_lock);
+    p->px->left = true;
     proxy_primary_stop(steal_ptr(&p->px->proxy));
     /* Without their TAPs the filters drop. */
     for (; p->px->n; p->px->n--) {
