@@ -373,6 +373,15 @@ static enum xlc_outcome recover(struct guard *g)
     return outcome;
 }
 
+/* What a worker that ended in order could not give back. A guest that stands
+ * still, or that the other host may run, stays closed. */
+static void clean_rest(struct guard *g, enum xlc_outcome outcome)
+{
+    if (outcome != XLC_STUCK && outcome != XLC_MOVED &&
+        outcome != XLC_UNCONFIRMED)
+        clean_planes(g);
+}
+
 /* ----- the whole ----- */
 
 static void watch_worker(struct guard *g)
@@ -487,6 +496,7 @@ enum xlc_outcome xlc_protect(const struct xlc_options *o)
         sigprocmask(SIG_SETMASK, &old, NULL);
         outcome = g.sh->finished ? (enum xlc_outcome)g.sh->outcome :
                   recover(&g);
+        clean_rest(&g, outcome);
         glink_close(&g.link);
         leave(&g, outcome);
     } else {
