@@ -5,6 +5,7 @@
 The host of a guest is lost, and comes back with its image. A guest starts
 from it only if the other host has nothing newer, and it can be asked. ssh is
 a program that runs what it is told on the other host's folders."""
+import fcntl
 import os
 import shutil
 import tempfile
@@ -153,12 +154,13 @@ class Hosts:
         self.one.program("ssh", SSH.format(log=self.log, bend=what,
                                            bin=self.two.bin))
 
-    def asked(self):
+    def asked(self, forget=True):
         """How often since the last time."""
         try:
             with open(self.log, encoding="utf-8") as file:
                 lines = file.readlines()
-            os.unlink(self.log)
+            if forget:
+                os.unlink(self.log)
         except FileNotFoundError:
             lines = []
         return len(lines)
@@ -303,6 +305,30 @@ def takes_over_meanwhile(folder):
            "A7: a copy that takes over while it is asked")
 
 
+def worked_on(folder):
+    """Somebody has the lock of the other host's image: that is an answer."""
+    with Hosts(folder, "busy") as h:
+        h.protect()
+        h.crash()
+        h.two.serve("end", h.copy)
+        said = []
+        one = threading.Thread(target=lambda: said.append(
+            h.one.serve("primary", h.image, rig.UUID)))
+        run = f"{h.two.dir}/run"
+        with open(f"{run}/{os.path.basename(h.b)}.lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            status, out, _ = h.two.serve("history", h.copy)
+            ok(status == 0 and out.startswith("xl-colo-disk 1 served "),
+               "what somebody works on may be served in a moment")
+            one.start()
+            while one.is_alive() and h.asked(False) < 2:
+                pass
+        one.join(60)
+        if not ok(said and said[0][0] == 0,
+                  "and is asked for again until that is over"):
+            print(f"# {said}")
+
+
 def not_heard(folder):
     with Hosts(folder, "deaf") as h:
         h.protect()
@@ -388,7 +414,7 @@ def main():
         taken_over()
         versions(folder)
         for test in (promoted, forced, still_a_copy, takes_over_meanwhile,
-                     not_heard, ended):
+                     worked_on, not_heard, ended):
             test(folder)
     finally:
         shutil.rmtree(folder)
