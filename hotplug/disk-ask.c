@@ -13,7 +13,8 @@
  *     primary's image: by its plugin, or, if nothing serves it, in its file.
  * disk-ask --start IDENTITY HOST
  *     may a guest start from the image, if HOST's answer is what comes on
- *     standard input? 0 yes, 1 no, 3 ask again; a sentence unless it is yes.
+ *     standard input? 0 yes; 1 no; 3 ask again; 4 the answer tells nothing of
+ *     the image; 5 HOST has a newer one. A sentence unless it is yes.
  */
 #include <config.h>
 
@@ -29,7 +30,9 @@
 #include "cleanup.h"
 #include "diskctl.h"
 
-#define AGAIN 3
+#define AGAIN   3
+#define UNKNOWN 4
+#define NEWER   5
 
 static const char *const roles[] = {
     [DISKCTL_PLAIN] = "plain",
@@ -47,7 +50,7 @@ static const char *const claims[] = {
 static int said(const struct xlc_error *err)
 {
     fprintf(stderr, "%s\n", err->msg);
-    return err->status == -EBUSY ? AGAIN : 1;
+    return 1;
 }
 
 static int alone(const char *path)
@@ -142,6 +145,19 @@ static size_t read_answer(char *to, size_t size)
     return len;
 }
 
+/* What claim_parse() and claim_judge() say. Return: exit status */
+static int judged(const struct xlc_error *err)
+{
+    said(err);
+    switch (err->status) {
+    case -EBUSY: return AGAIN;
+    case -ESTALE: return NEWER;
+    case -EPROTO:
+    case -ENOENT: return UNKNOWN;
+    default: return 1;
+    }
+}
+
 static int start(const char *path, const char *host)
 {
     struct xlc_error err = XLC_ERROR_INIT;
@@ -161,7 +177,7 @@ static int start(const char *path, const char *host)
         xlc_error_wrap(&err, "%s may not be the newest: %s can't be asked",
                        mine.image, host);
     else rc = claim_judge(&mine, &theirs, host, &err);
-    return rc ? said(&err) : 0;
+    return rc ? judged(&err) : 0;
 }
 
 int main(int argc, char **argv)

@@ -361,6 +361,16 @@ def not_heard(folder):
         ok("other can't be asked" in said and "(down)" in said,
            "and that is said")
         h.one.serve("end", h.image)
+        for bend, text in (
+                ("echo 'xl-colo-disk 1 idle none'; exit 0",
+                 "knows nothing of the disk"),
+                ("echo 'xl-colo-disk 2 idle none'; exit 0", "another version"),
+                ("echo Welcome; exit 0", "answers nonsense")):
+            h.bend(bend)
+            said = h.starts(f"and if an answer tells nothing: {text}")
+            ok(text in said, "and that is said")
+            h.one.serve("end", h.image)
+        h.bend("echo down >&2; exit 255")
         key = os.path.basename(h.a)
         with open(f"{h.one.dir}/state/{key}/solo", "w",
                   encoding="ascii") as file:
