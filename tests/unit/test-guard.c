@@ -345,6 +345,7 @@ static void test_late_word(void)
     ok(try_with(PRIM_SOLO, PROTO_DROPPED, 0, true, PROTO_SEC_PAIRED) ==
        XLC_PEER_LOST && t.meet,
        "the worker went on alone: somebody looks for the other copy");
+    ok(t.cleared, "what an orderly end could not give back is opened");
     ok(try_with(PRIM_SOLO, PROTO_DROPPED, 0, true, PROTO_SEC_OPEN) ==
        XLC_PEER_LOST && t.meet, "all the more if it runs there");
     ok(try_with(PRIM_SOLO, PROTO_DROPPED, 0, true, PROTO_SEC_DROPPED) ==
