@@ -8,8 +8,10 @@ a program that runs what it is told on the other host's folders."""
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
+import time
 
 import rig
 from hosts import SIZE, Host, ask, client, pair, part
@@ -214,12 +216,7 @@ def promoted(folder):
                   "this is generation 1", "from there to this host",
                   FORCE + h.image)
         ok(h.asked() == 1, "because that said so")
-        h.one.node("params", h.image)
-        h.one.node("mode", "w")
-        h.one.node("frontend-id", "7")
-        with open(f"{h.one.xs}/_local_domain_7_vm", "w",
-                  encoding="ascii") as file:
-            file.write(f"/vm/{rig.UUID}")
+        backend(h.one, h.image)
         same(h.one.hotplug("add"), 1, "A7: block-colo refuses it")
         ok("is not the newest" in (h.one.node("hotplug-error") or ""),
            "with the sentence in hotplug-error")
@@ -329,6 +326,52 @@ def worked_on(folder):
             print(f"# {said}")
 
 
+def backend(host, image):
+    """What libxl writes before it runs block-colo."""
+    host.node("params", image)
+    host.node("mode", "w")
+    host.node("frontend-id", "7")
+    with open(f"{host.xs}/_local_domain_7_vm", "w", encoding="ascii") as file:
+        file.write(f"/vm/{rig.UUID}")
+
+
+def slow(folder):
+    """libxl has 40 s for a disk, then it kills the script, and only that."""
+    with Hosts(folder, "slow") as h:
+        h.protect()
+        h.crash()
+        h.bend("sleep 5")
+        began = time.monotonic()
+        h.refused("A7: slow answers, and none of them decides",
+                  "at this moment")
+        ok(time.monotonic() - began < 25, "the question ends in time")
+        h.two.serve("end", h.copy)
+        h.asked()
+        go, ran = f"{h.one.dir}/go", f"{h.one.dir}/ran"
+        h.bend(f"until [ -e {go} ]; do sleep 0.1; done")
+        h.one.program("nbdkit", f'#!/bin/sh\n: >{ran}\nPATH=${{PATH#*:}}\n'
+                                'exec nbdkit "$@"\n')
+        backend(h.one, h.image)
+        with subprocess.Popen([f"{h.one.bin}/block-colo", "add"],
+                              env={**h.one.env(), "XENBUS_PATH": "back"},
+                              ) as add:
+            while not h.asked(False):
+                pass
+            add.kill()
+        try:
+            subprocess.run([f"{h.one.bin}/disk-serve", "remove", h.image,
+                            "back"], env=h.one.env(), timeout=1, check=False)
+            ok(False, "its remove waits for what it left")
+        except subprocess.TimeoutExpired:
+            ok(True, "its remove waits for what it left")
+        with open(go, "w", encoding="ascii"):
+            pass
+        same(h.one.serve("remove", h.image, "back")[0], 0, "until that ends")
+        ok(not os.path.exists(ran), "which starts nothing for nobody")
+        h.starts("another start is not held up by it")
+        ok(os.path.exists(ran), "and serves the image")
+
+
 def not_heard(folder):
     with Hosts(folder, "deaf") as h:
         h.protect()
@@ -424,7 +467,7 @@ def main():
         taken_over()
         versions(folder)
         for test in (promoted, forced, still_a_copy, takes_over_meanwhile,
-                     worked_on, not_heard, ended):
+                     worked_on, slow, not_heard, ended):
             test(folder)
     finally:
         shutil.rmtree(folder)
