@@ -211,11 +211,16 @@ def promoted(folder):
         h.protect()
         h.crash()
         ask(h.b, TAKEOVER, 2)
+        h.one.serve("solo", h.image)
         h.refused("A7: no start while the other host runs the guest",
                   h.image, "is not the newest", "other has generation 2",
                   "this is generation 1", "from there to this host",
                   FORCE + h.image)
         ok(h.asked() == 1, "because that said so")
+        h.bend("echo down >&2; exit 255")
+        h.refused("A7: nor when it is silent after that, though the guest ran "
+                  "on here", "can't be asked (down)")
+        h.bend()
         backend(h.one, h.image)
         same(h.one.hotplug("add"), 1, "A7: block-colo refuses it")
         ok("is not the newest" in (h.one.node("hotplug-error") or ""),
