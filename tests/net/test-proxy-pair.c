@@ -333,6 +333,7 @@ static void test_token(void)
     struct pollfd event = { .events = POLLIN };
     uint8_t buf[4096], expect[1000];
     struct proxy_primary_status s;
+    uint64_t told;
     size_t have;
     int fd;
 
@@ -342,6 +343,8 @@ static void test_token(void)
     fd = pair_connect(&pair, PORT);
     ok(fd >= 0 && download(fd, 5000) && same(), "the same for a while");
     event.fd = proxy_primary_event_fd(pair.primary);
+    ok(poll(&event, 1, 5000) == 1 && read(event.fd, &told, sizeof(told)) > 0,
+       "the copy's connection was told");
     ok(order(fd, 'T', 0) && poll(&event, 1, 5000) == 1 &&
        !proxy_primary_status(pair.primary, &s, &err) &&
        s.want.reason == COMPARE_PAYLOAD,

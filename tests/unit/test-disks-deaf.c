@@ -83,7 +83,7 @@ int main(void)
     test_gives_up(&d, DISKCTL_ACCEPT, "ACCEPT");
     disks_dispose(&d);
     for (unsigned int i = 0; i < N; i++) {
-        char path[64];
+        char path[100];
 
         close(fd[i]);
         snprintf(path, sizeof(path), "%s/control", folder[i]);
