@@ -137,13 +137,21 @@ void primary_event(struct primary *p, enum prim_ev ev, uint64_t n)
 
 /* ----- set-up, in chronological order ----- */
 
+/* Whoever protects the guest already suspends it at each checkpoint: that is
+ * asked first, or the guest would be called dead. */
+static int find_guest(struct primary *p, struct xlc_error *err)
+{
+    int rc = guest_open(&p->guest, p->ctx, p->o->domain, err);
+
+    return rc ? rc : primary_find_room(p, err);
+}
+
 static int look_at_guest(struct primary *p, struct xlc_error *err)
 {
     xc_domaininfo_t info;
     int rc;
 
-    rc = guest_open(&p->guest, p->ctx, p->o->domain, err);
-    if (!rc) rc = guest_clone(&p->look, &p->guest, err);
+    rc = guest_clone(&p->look, &p->guest, err);
     if (!rc) rc = guest_watch(&p->look, err);
     if (!rc) rc = primary_devices_begin(p, err);
     if (rc) return rc;
@@ -245,8 +253,8 @@ static int set_up(struct primary *p, struct xlc_error *err)
         rc = live_parse(&p->live, p->o->mode != XLC_MODE_REMUS,
                         p->o->settings[i], err);
     if (!rc) rc = xlctx_new(&p->ctx, err);
+    if (!rc) rc = find_guest(p, err);
     if (!rc) rc = look_at_guest(p, err);
-    if (!rc) rc = primary_find_room(p, err);
     if (rc) return rc;
     introduce(p);
     rc = primary_events_begin(p, err);
