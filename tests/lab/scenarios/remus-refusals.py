@@ -32,8 +32,9 @@ def run(lab):
     lab.out("B", "ip link set xenbr9 name xenbr0; ip link set xenbr0 up")
     guest.wait_answer(60)
     _remus.no_rest(lab)
-    # Twice at once.
-    _remus.protect(lab, guest, options="--plaintext")
-    refused(lab, "g1 b-link", "already")
+    # Twice at once; some of these find the guest inside a checkpoint.
+    _remus.protect(lab, guest, options="-i 100 --plaintext")
+    for _ in range(8):
+        refused(lab, "g1 b-link", "already")
     lab.out("A", "xl remus-stop g1")
     assert _remus.ended(lab) == 0

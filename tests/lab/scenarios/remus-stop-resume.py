@@ -4,6 +4,7 @@
 import _remus
 
 GUEST = "pvh"
+SLOW = True
 PRODUCT = True
 TIMEOUT = 900
 

@@ -2,6 +2,7 @@
 """A guest reboots, crashes and shuts down when it is told to"""
 
 GUEST = "pvh"
+SLOW = True
 
 
 def run(lab):
