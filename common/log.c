@@ -4,7 +4,9 @@
  *
  * Theory of operation
  * -------------------
- * A file takes every line; writing to it is waited for. A terminal that was
+ * A file takes every line; writing to it is waited for, until the process says
+ * that it has something more urgent: then a thread writes (lineq.h), and a fork
+ * waits again, having no such thread. A terminal that was
  * stopped (Ctrl-S), or a pipe that nobody reads, takes none and would stop
  * whoever logs, with what it has locked. So these are written to without
  * waiting: what does not fit is lost, counted, and said in the next line that
@@ -19,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,14 +31,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lineq.h"
 #include "log.h"
 
-/* How long the end of a process waits to say what was lost. */
+/* How long the end of a process waits: to say what was lost; for a file. */
 #define LAST_WORD_MS 1000
+#define DRAIN_MS     2000
 #define LINE_MAX_LEN 1024
 
 enum sink_kind {
-    SINK_FILE,   /* waited for */
+    SINK_FILE,   /* waited for, by @queue's thread if there is one */
     SINK_OPENED, /* @out is the same, opened again, and does not wait */
     SINK_SOCKET,
     SINK_POLLED, /* could not be opened again: asked before each line */
@@ -44,17 +49,19 @@ enum sink_kind {
 /**
  * sink - the process's log
  * @fd: what we were given or opened; @out: what lines are written to
+ * @queue: for a file; stays until the process ends
  */
 static struct {
     const char *role;
     int fd, out;
     enum sink_kind kind;
     enum log_level level;
+    struct lineq *_Atomic queue;
 } sink = { "xl-colo", STDERR_FILENO, STDERR_FILENO, SINK_FILE,
-           LOG_LEVEL_INFO };
+           LOG_LEVEL_INFO, NULL };
 
-static _Atomic unsigned int lost; /* lines; not said yet */
-static _Atomic unsigned int lost_total;
+static _Atomic unsigned int lost; /* lines */
+static _Atomic unsigned int said; /* of these, what the log says itself */
 static _Atomic bool torn; /* the last line lacks its end */
 
 static bool has_room(int ms)
@@ -82,9 +89,11 @@ static ssize_t write_some(const char *text, size_t len)
 /* Return: true if all of it was written */
 static bool put(const char *text, size_t len)
 {
+    struct lineq *q = sink.queue;
     size_t at = 0;
     ssize_t n;
 
+    if (q) return lineq_put(q, text, len);
     if (atomic_exchange(&torn, false) && write_some("\n", 1) != 1) {
         torn = true;
         return false;
@@ -113,23 +122,26 @@ static int begin_line(char line[LINE_MAX_LEN], const char *level)
 /* Return: true if there is nothing (more) to say */
 static bool say_lost(void)
 {
-    unsigned int n = atomic_exchange(&lost, 0);
+    unsigned int all = lost, n = all - atomic_exchange(&said, all);
     char line[LINE_MAX_LEN];
     int len;
 
     if (!n) return true;
     len = begin_line(line, "warning");
     len += snprintf(line + len, sizeof(line) - (size_t)len, "%u line%s of "
-                    "this log %s lost here: nobody read them\n", n,
-                    n == 1 ? "" : "s", n == 1 ? "was" : "were");
+                    "this log %s lost here: %s\n", n,
+                    n == 1 ? "" : "s", n == 1 ? "was" : "were",
+                    sink.kind == SINK_FILE ? "they could not be written" :
+                    "nobody read them");
     if (put(line, (size_t)len)) return true;
-    lost += n;
+    said -= n;
     return false;
 }
 
 static void last_word(void)
 {
-    if (lost && has_room(LAST_WORD_MS)) say_lost();
+    if (lost != said && has_room(LAST_WORD_MS)) say_lost();
+    log_flush();
 }
 
 /* The same terminal or pipe a second time, for us alone. */
@@ -146,6 +158,9 @@ static void choose_sink(int fd)
     static bool registered;
     struct stat st;
 
+    if (!registered) registered = !atexit(last_word);
+    log_flush();
+    sink.queue = NULL;
     if (sink.out != sink.fd) close(sink.out);
     sink.fd = sink.out = fd;
     sink.kind = SINK_FILE;
@@ -159,8 +174,29 @@ static void choose_sink(int fd)
         sink.kind = again < 0 ? SINK_POLLED : SINK_OPENED;
         if (again >= 0) sink.out = again;
     }
-    if (sink.kind != SINK_FILE && !registered)
-        registered = !atexit(last_word);
+}
+
+static void forget_queue(void)
+{
+    sink.queue = NULL;
+}
+
+void log_no_wait(void)
+{
+    static bool registered;
+
+    if (sink.kind != SINK_FILE || sink.queue) return;
+    /* Its thread stays here. */
+    if (!registered && pthread_atfork(NULL, NULL, forget_queue)) return;
+    registered = true;
+    sink.queue = lineq_new(sink.out, &lost);
+}
+
+void log_flush(void)
+{
+    struct lineq *q = sink.queue;
+
+    if (q) lineq_drain(q, DRAIN_MS);
 }
 
 int log_init(const char *role, const char *path, enum log_level level)
@@ -194,7 +230,7 @@ int log_fd(void)
 
 unsigned int log_lost(void)
 {
-    return lost_total;
+    return lost;
 }
 
 void log_at(enum log_level level, const char *fmt, ...)
@@ -213,10 +249,7 @@ void log_at(enum log_level level, const char *fmt, ...)
     n += m < 0 ? 0 : m;
     if ((size_t)n > sizeof(line) - 2) n = sizeof(line) - 2;
     line[n++] = '\n';
-    if (!say_lost() || !put(line, (size_t)n)) {
-        lost++;
-        lost_total++;
-    }
+    if (!say_lost() || !put(line, (size_t)n)) lost++;
     errno = saved;
 }
 

@@ -7,9 +7,10 @@
  * to the millisecond, the level and the process's role. errno is preserved.
  * Thread-safe: a line is one write().
  *
- * A file gets every line. A terminal, pipe or socket never makes the caller
- * wait: lines that it does not take are lost and counted, and a line says how
- * many as soon as it takes one again.
+ * A file gets every line, unless log_no_wait() was called and it stands still
+ * for long. A terminal, pipe or socket never makes the caller wait: lines that
+ * it does not take are lost and counted, and a line says how many as soon as
+ * it takes one again.
  */
 #ifndef XLC_LOG_H
 #define XLC_LOG_H
@@ -32,6 +33,17 @@ enum log_level {
  * Return: 0, or a negative errno if @path can't be opened
  */
 int log_init(const char *role, const char *path, enum log_level level);
+
+/**
+ * log_no_wait() - from now on a file never makes the caller wait either
+ *
+ * For a process that sends heartbeats. A thread writes the lines, until the
+ * process ends; its forks wait as before. Without memory nothing changes.
+ */
+void log_no_wait(void);
+
+/* Wait, a little, until what was said is written. exit() does so too. */
+void log_flush(void);
 
 /* The most talkative level that is written. */
 enum log_level log_level_now(void);

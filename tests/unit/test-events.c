@@ -25,9 +25,13 @@ static char path[sizeof(dir) + 16];
 static size_t last_line(char *line, size_t size)
 {
     char buf[8192];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+    int fd;
+    ssize_t n;
     char *at;
+
+    events_flush();
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
 
     if (fd >= 0) close(fd);
     line[0] = 0;
@@ -133,6 +137,7 @@ static void full_disk(void)
     errno = EDOM;
     say("web", "no room");
     ok(errno == EDOM, "errno stays as it was");
+    events_flush();
     setrlimit(RLIMIT_FSIZE, &was);
     ok(events_lost() == lost + 1 && last_line(line, sizeof(line)) == size,
        "a full disk costs the line, and says so");

@@ -183,14 +183,17 @@ static void test_end(void)
 
 static void *talk(void *opaque)
 {
-    (void)opaque;
-    for (unsigned int i = 0; i < LINES; i++)
+    const unsigned int *lines = opaque;
+
+    for (unsigned int i = 0; i < *lines; i++)
         log_info("line %u.", i);
     return NULL;
 }
 
-static void test_file(void)
+/* @no_wait: a thread writes, and the lines are as many as may wait */
+static void test_file(bool no_wait)
 {
+    unsigned int n = no_wait ? LINES / 8 : LINES;
     char path[] = "/tmp/test-log-XXXXXX";
     unsigned int before = log_lost();
     pthread_t thread[THREADS];
@@ -198,15 +201,48 @@ static void test_file(void)
 
     if (fd < 0 || log_init("test", path, LOG_LEVEL_INFO)) abort();
     unlink(path);
+    if (no_wait) log_no_wait();
     for (int i = 0; i < THREADS; i++)
-        if (pthread_create(&thread[i], NULL, talk, NULL)) abort();
+        if (pthread_create(&thread[i], NULL, talk, &n)) abort();
     for (int i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
-    ok(drain(fd) == THREADS * LINES && all_whole() && log_lost() == before,
-       "a file gets every line of %d threads", THREADS);
+    log_flush();
+    ok(drain(fd) == THREADS * n && all_whole() && log_lost() == before,
+       "a file gets every line of %d threads%s", THREADS,
+       no_wait ? ", by another one" : "");
     log_debug("nothing");
+    log_flush();
     ok(drain(fd) == 0, "what is below the level is not written");
     close(fd);
+}
+
+/* A fork has no such thread; the end of a process waits for its own. */
+static void test_fork(void)
+{
+    char path[] = "/tmp/test-log-XXXXXX";
+    int fd = mkstemp(path), status = 0;
+    pid_t pid;
+
+    if (fd < 0) abort();
+    fflush(stdout);
+    pid = fork();
+    if (!pid) {
+        if (log_init("test", path, LOG_LEVEL_INFO)) abort();
+        log_no_wait();
+        log_info("line 1.");
+        pid = fork();
+        if (!pid) {
+            log_info("line 2.");
+            _exit(0);
+        }
+        if (waitpid(pid, &status, 0) != pid || status) abort();
+        log_info("line 3.");
+        exit(0);
+    }
+    ok(waitpid(pid, &status, 0) == pid && !status && drain(fd) == 3 &&
+       all_whole(), "a thread writes, a fork does it itself, once each");
+    close(fd);
+    unlink(path);
 }
 
 static void test_full_file(void)
@@ -233,7 +269,9 @@ int main(void)
     test_socket();
     test_terminal();
     test_end();
-    test_file();
+    test_file(false);
+    test_file(true);
+    test_fork();
     test_full_file();
     return done_testing();
 }

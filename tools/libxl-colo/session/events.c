@@ -14,8 +14,13 @@
 
 #include "cleanup.h"
 #include "events.h"
+#include "lineq.h"
+
+/* How long the end of the log waits for its file system. */
+#define DRAIN_MS 2000
 
 static int sink = -1;
+static struct lineq *queue;
 static _Atomic unsigned int lost;
 
 int events_open(const char *path, struct xlc_error *err)
@@ -32,14 +37,25 @@ int events_open(const char *path, struct xlc_error *err)
         return xlc_error_set(err, -EINVAL, "the event log %.200s is no file",
                              path);
     events_close();
-    sink = steal_fd(&fd);
     lost = 0;
+    queue = lineq_new(fd, &lost);
+    if (!queue) return xlc_error_set(err, -ENOMEM, "no memory");
+    sink = steal_fd(&fd);
     return 0;
 }
 
 void events_close(void)
 {
-    if (sink >= 0) close(steal_fd(&sink));
+    if (sink < 0) return;
+    /* If it stands still its thread goes on with it, to the process's end. */
+    if (lineq_free(queue, DRAIN_MS)) close(sink);
+    queue = NULL;
+    sink = -1;
+}
+
+void events_flush(void)
+{
+    if (queue) lineq_drain(queue, DRAIN_MS);
 }
 
 bool events_on(void)
@@ -119,17 +135,8 @@ void event_begin(struct event *e, const char *kind, const char *domain,
 
 void event_end(struct event *e)
 {
-    int saved = errno;
-    ssize_t n = -1;
-
     if (sink < 0) return;
     put(e, "}", 1);
-    if (!e->full) {
-        e->line[e->len++] = '\n';
-        do {
-            n = write(sink, e->line, e->len);
-        } while (n < 0 && errno == EINTR);
-    }
-    if (n != (ssize_t)e->len) lost++;
-    errno = saved;
+    if (!e->full) e->line[e->len++] = '\n';
+    if (e->full || !lineq_put(queue, e->line, e->len)) lost++;
 }

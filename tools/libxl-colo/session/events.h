@@ -3,9 +3,10 @@
  * events.h - The event log: a line of JSON for each thing that happened
  *
  * What the lines say is in docs/events.md. One log a process; without one,
- * nothing here does anything. A line is put together on the stack and written
- * with one call, so that any thread may do it, also while a guest stands
- * still. A line that can't be written is lost and counted; protection goes on.
+ * nothing here does anything. A line is put together on the stack and handed
+ * to a thread that writes (lineq.h), so that anybody may do it, also while a
+ * guest stands still or with a lock. A line that can't be written is lost and
+ * counted; protection goes on.
  *
  * struct event e;
  * event_begin(&e, "state", "web", "primary");
@@ -42,7 +43,11 @@ struct event {
  */
 int events_open(const char *path, struct xlc_error *err);
 
+/* Waits for the file system, but not for long. */
 void events_close(void);
+
+/* The same, and the log stays: events_lost() knows all now. */
+void events_flush(void);
 
 /* Is there an event log? */
 bool events_on(void);
@@ -60,7 +65,7 @@ void event_str(struct event *e, const char *key, const char *value);
 /* A whole number; what is above INT64_MAX is INT64_MAX. */
 void event_uint(struct event *e, const char *key, uint64_t value);
 
-/* Write the line. */
+/* Have the line written. */
 void event_end(struct event *e);
 
 #endif

@@ -75,6 +75,7 @@ void primary_events_end(struct primary *p)
     event_str(&e, "outcome", xlc_outcome_name(p->m.outcome));
     event_str(&e, "text", xlc_outcome_text(p->m.outcome));
     event_end(&e);
+    events_flush();
     if (events_lost())
         log_warn("%s: %u lines of the event log %s could not be written",
                  p->rec.name, events_lost(), p->o->events);

@@ -560,6 +560,7 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
     int rc;
 
     if (!p) return XLC_ERROR;
+    log_no_wait();
     p->o = o;
     policy_set_init(&p->live);
     p->live.wish = wish_of(o->mode);

@@ -234,6 +234,7 @@ static void leave_ssh(struct secondary *s)
 {
     s->boot = (struct boot){ -1, -1, -1 }; /* daemon_detach() closes them */
     daemon_detach("receive", s->rec.name);
+    log_no_wait();
     secondary_events_begin(s);
     if (write(s->sync, "+", 1) != 1)
         log_warn("the process that ssh waits for is gone");
