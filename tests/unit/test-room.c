@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "primary.h"
+#include "shared.h"
 #include "tap.h"
 
 #define UUID "01020304-0506-0708-090a-0b0c0d0e0f10"
@@ -147,6 +148,60 @@ static void test_refused(const char *status, const char *why)
     end(thread);
 }
 
+/* The linker has primary_run() call these (--wrap). */
+int __wrap_xlctx_new(libxl_ctx **ctx_r, struct xlc_error *err);
+int __wrap_guest_open(struct guest *g, libxl_ctx *ctx, const char *spec,
+                      struct xlc_error *err);
+void __wrap_guest_close(struct guest *g);
+bool __wrap_xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path);
+
+static unsigned int removed;
+
+int __wrap_xlctx_new(libxl_ctx **ctx_r, struct xlc_error *err)
+{
+    (void)err;
+    *ctx_r = NULL;
+    return 0;
+}
+
+/* The guest is there; whether it runs may not be asked yet. */
+int __wrap_guest_open(struct guest *g, libxl_ctx *ctx, const char *spec,
+                      struct xlc_error *err)
+{
+    (void)ctx, (void)spec, (void)err;
+    g->xch = (xc_interface *)&removed;
+    g->name = name;
+    g->domid = 7;
+    snprintf(g->uuid, sizeof(g->uuid), "%s", UUID);
+    return 0;
+}
+
+void __wrap_guest_close(struct guest *g)
+{
+    g->xch = NULL;
+}
+
+bool __wrap_xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
+{
+    (void)h, (void)t, (void)path;
+    removed++;
+    return true;
+}
+
+/* A second protection: nothing of the first is touched, and the guest, which
+ * may stand still in a checkpoint, is not looked at. */
+static void test_twice(void)
+{
+    struct xlc_options o = { .domain = "web", .host = "hostb" };
+    struct shared sh = { .domid = 0 };
+    pthread_t thread = begin(busy);
+
+    ok(primary_run(&o, &sh) == XLC_REFUSED && !sh.known && !owner.stops,
+       "protecting it twice is a refusal");
+    ok(!removed, "and leaves the first one's nodes in xenstore");
+    end(thread);
+}
+
 static void test_changed(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -180,6 +235,7 @@ int main(void)
     test_room(runs, "who waits to be found");
     test_refused(met, "stands aside");
     test_refused(busy, "protected already");
+    test_twice();
     test_changed();
     test_elsewhere();
     test_free();

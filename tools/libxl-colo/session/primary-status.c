@@ -408,12 +408,15 @@ void primary_publish(struct primary *p)
     snprintf(path, sizeof(path), "/libxl/%u/xl-colo/pid", p->guest.domid);
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
     xs_write(p->look.xsh, XBT_NULL, path, pid, (unsigned int)strlen(pid));
+    p->published = true;
 }
 
 void primary_unpublish(struct primary *p)
 {
     char path[96];
 
+    /* Of a start that was refused they are another's. */
+    if (!p->published) return;
     snprintf(path, sizeof(path), "/libxl/%u/xl-colo", p->guest.domid);
     xs_rm(p->look.xsh, XBT_NULL, path);
 }

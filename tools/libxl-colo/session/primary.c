@@ -515,7 +515,7 @@ static void finish(struct primary *p)
     p->sh->closing = true;
     primary_end_capture(p);
     primary_disks_end(p);
-    if (p->guest.xch) {
+    if (p->look.xch) {
         settle_guest(p);
         remove_netbuf(p);
         say_farewell(p);

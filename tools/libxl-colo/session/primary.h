@@ -72,7 +72,8 @@ struct primary_waiter {
  * @rec: this host's record of the guest
  * @boot: the ssh command, until the connections stand
  * @booted: the peer said READY and waits for us; @dialled: connecting to it
- *          was tried; @recorded: @rec was written
+ *          was tried; @recorded: @rec was written;
+ *          @published: our nodes are in xenstore
  * @caps: what both ends can do
  * @disks: that are mirrored; @disks_syncing: their first copy goes on;
  *         @disks_refused: the other host did not want it; @disks_over: one
@@ -105,7 +106,7 @@ struct primary {
     uint64_t tot_pages;
     struct record rec;
     struct boot boot;
-    bool booted, dialled, recorded;
+    bool booted, dialled, recorded, published;
     struct conn_secret secret;
     uint32_t caps;
     char addr[PRIMARY_PATHS][PRIMARY_ADDR_MAX];
