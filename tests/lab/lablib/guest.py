@@ -168,8 +168,10 @@ class Guest:
     def sh(self, command, check=False, timeout=150):
         """Run a command in the guest through its ssh server."""
         try:
-            done = subprocess.run(self.ssh_argv(command), timeout=timeout,
-                                  capture_output=True,
+            # A guest that goes away may take its last packets along.
+            argv = self.ssh_argv(command, "-o", "ServerAliveInterval=5",
+                                 "-o", "ServerAliveCountMax=6")
+            done = subprocess.run(argv, timeout=timeout, capture_output=True,
                                   stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             raise LabError(f"guest {self.name} did not finish '{command}' "

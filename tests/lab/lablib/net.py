@@ -152,7 +152,9 @@ class Net:
                             rate, "burst", "128k", "latency", "100ms"])
 
     def reset(self):
-        """Heal every wire and remove every limit."""
+        """Heal every wire, remove every limit, forget every neighbour."""
         for net in ("lan", "link"):
             self.heal(net)
             self.rate(net, None)
+        # Those that were made permanent, too.
+        self.shell("ip neigh flush dev br-lan nud all 2>/dev/null; true")

@@ -32,8 +32,14 @@ def protect(lab, guest, peer="b-link", options="--plaintext", host="A"):
 
 def disk_of(lab, host):
     """What remus-status says of the one mirrored disk on a host."""
-    disks = _remus.status(lab, host).get("disks") or [{}]
-    return disks[0]
+    disk = [{}]
+
+    def known():
+        # A plugin that is late once is not asked again for some seconds.
+        disk[0] = (_remus.status(lab, host).get("disks") or [{}])[0]
+        return "role" in disk[0]
+    lab.wait(known, 20, "the disk's plugin to answer", interval=0.5)
+    return disk[0]
 
 
 def forget(guest):

@@ -6,7 +6,8 @@ import _remus
 
 GUEST = "pvh"
 PRODUCT = True
-SECONDS = 20
+# Packets that are compared; a slow and a fast machine both come to them.
+ENOUGH = 60
 
 
 def run(lab):
@@ -15,9 +16,11 @@ def run(lab):
     _colo.protect(lab, guest)
     watch, before = _colo.Watch(lab), _colo.compared(lab)
     load = lab.client_start("http-load", small, "--connections", 4,
-                            "--seconds", SECONDS)
+                            "--seconds", 7200)
     seen = [_colo.beside(lab) for _ in range(8)]
-    reports = {"small": load.report(SECONDS + 150)}
+    lab.wait(lambda: _colo.compared(lab) - before > ENOUGH, 150,
+             f"{ENOUGH} packets of small pages to be compared", interval=1)
+    reports = {"small": load.stop(150)}
     passed = _colo.compared(lab) - before
     watch.log(f"small pages, {passed} packets compared and released")
     watch, before = _colo.Watch(lab), _colo.compared(lab)
@@ -32,8 +35,9 @@ def run(lab):
     assert reports["whole"]["bytes"] == 8 << 20
     assert any(seen), "the copy never ran while it was looked at"
     assert told["modes"].keys() <= {"colo"}, told
-    # Comparing must do the work, not checkpoints.
-    assert passed > 50 and streamed > 500, (passed, streamed)
+    # Comparing must do the work, not checkpoints: 8 MiB are 128 frames of the
+    # largest kind, and more of any other.
+    assert streamed > 100, (passed, streamed)
     lab.out("A", "xl remus-stop g1", timeout=120)
     assert _remus.ended(lab) == 0, _remus.log_of(lab)
     guest.wait_answer(60)

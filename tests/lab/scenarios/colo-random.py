@@ -14,7 +14,7 @@ PRODUCT = True
 TIMEOUT = 900
 PORT = 13
 # A run can't be shorter than the copy takes to be back, seconds in the lab.
-MORE = "--plaintext --set short-run=6000"
+MORE = "--plaintext --set short-run=15000"
 GIVEN_UP = {"short-runs", "too-late", "hold-worse", "lagging"}
 
 

@@ -117,7 +117,8 @@ def through(lab, guest, vif):
     report = client.report(60)
     assert report["good"], report
     last = drive.ask("status")
-    assert last["committed_frames"] > 100 and not last["oversize"], last
+    # Frames of 64 KiB are 128; some may have left before and after.
+    assert last["committed_frames"] > 50 and not last["oversize"], last
     assert not last["in_lost"] and not last["out_lost"], last
     # The end under traffic.
     pings = pings_of(lab, guest, 50)
@@ -154,8 +155,9 @@ def backend_closes(lab, guest, vif, domid):
     lab.client(f"ping -c 20 -i 0.05 -s 1400 -W 1 {guest.address}", 60)
     lab.wait(lambda: drive.ask("status")["held_frames"] >= 10, 20,
              "packets to be held", interval=0.3)
-    assert "nr_pending_reqs 0" in lab.out(
-        "A", f"cat /sys/kernel/debug/xen-netback/{vif}/io_ring_q0")
+    lab.wait(lambda: "nr_pending_reqs 0" in lab.out(
+        "A", f"cat /sys/kernel/debug/xen-netback/{vif}/io_ring_q0"), 5,
+             "no request to be pending")
     began = time.monotonic()
     lab.out("A", f"xenstore-write {front} 5")
     lab.wait(lambda: lab.out("A", f"xenstore-read {back}") in "56", 20,

@@ -30,11 +30,16 @@ def run(lab):
     # What is held are copies: no request of the guest is pending, and every
     # granted packet was copied or is done with.
     vif = f"vif{domid}.0"
-    assert "nr_pending_reqs 0" in lab.out(
-        "A", f"cat /sys/kernel/debug/xen-netback/{vif}/io_ring_q0")
-    sent, done, copied = (int(x) for x in lab.out(
-        "A", f"ethtool -S {vif} | awk '/tx_zerocopy/ {{ print $2 }}'").split())
-    assert copied > 0 and sent == done + copied, (sent, done, copied)
+    lab.wait(lambda: "nr_pending_reqs 0" in lab.out(
+        "A", f"cat /sys/kernel/debug/xen-netback/{vif}/io_ring_q0"), 5,
+             "no request to be pending")
+
+    def all_copied():
+        sent, done, copied = (int(x) for x in lab.out(
+            "A", f"ethtool -S {vif} | awk '/tx_zerocopy/ {{ print $2 }}'"
+        ).split())
+        return copied > 0 and sent == done + copied
+    lab.wait(all_copied, 5, "every granted packet to be copied or done")
     began = time.monotonic()
     lab.out("A", f"xenstore-write {front} 5")
     # The guest's driver answers Closing by itself, so 6 may come at once.

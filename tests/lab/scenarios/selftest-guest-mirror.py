@@ -16,7 +16,7 @@ def run(lab):
              "sha256sum /root/data >/root/sum && sync", check=True)
     first = guest.sh(BOOT_ID, check=True).stdout
     lab.out("A", f"xl reboot {guest.name}")
-    lab.wait(lambda: guest.sh(BOOT_ID).stdout not in (b"", first), 120,
+    lab.wait(lambda: guest.sh(BOOT_ID).stdout not in (b"", first), 150,
              "the guest to reboot", 0.5)
     guest.sh("sha256sum -c /root/sum && echo again >/root/file && sync",
              check=True)

@@ -23,14 +23,18 @@ def transfer(lab):
 
 
 def run(lab):
-    assert reaches(lab, LINK) and reaches(lab, LAN)
+    lab.wait(lambda: reaches(lab, LINK) and reaches(lab, LAN), 10,
+             "both wires to carry")
     lab.cut("link")
-    assert not reaches(lab, LINK) and reaches(lab, LAN)
+    lab.wait(lambda: reaches(lab, LAN), 10, "the other wire to carry")
+    assert not reaches(lab, LINK)
     lab.heal("link")
     lab.wait(lambda: reaches(lab, LINK), 10, "the link to come back")
     lab.cut("lan", "B")
-    assert reaches(lab, LINK) and not reaches(lab, LAN)
-    assert lab.client("ping -c 1 -W 1 10.77.0.11").returncode == 0
+    lab.wait(lambda: reaches(lab, LINK), 10, "the other wire to carry")
+    assert not reaches(lab, LAN)
+    lab.wait(lambda: lab.client("ping -c 1 -W 1 10.77.0.11").returncode == 0,
+             10, "A to answer the client")
     assert lab.client("ping -c 1 -W 1 10.77.0.12").returncode != 0
     lab.heal("lan", "B")
     lab.wait(lambda: reaches(lab, LAN), 10, "the LAN to come back")

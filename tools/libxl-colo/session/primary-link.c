@@ -118,11 +118,10 @@ static int converse(struct primary *p, struct boot *b, struct xlc_error *err)
 {
     struct proto_msg reply, m = { .hdr.type = PROTO_CONFIG };
     CLEANUP_FREE uint8_t *buf = NULL, *buf2 = NULL;
-    uint64_t deadline = clock_ms() + BOOT_MS;
     int r;
 
     r = say_hello(p, b, err);
-    if (!r) r = boot_recv(b, &reply, &buf, deadline, err);
+    if (!r) r = boot_recv(b, &reply, &buf, clock_ms() + BOOT_MS, err);
     if (r) return r;
     if (reply.hdr.type != PROTO_HELLO_REPLY)
         return xlc_error_set(err, -EPROTO, "the other host answers %s to "
@@ -136,7 +135,7 @@ static int converse(struct primary *p, struct boot *b, struct xlc_error *err)
     m.u.data = (const uint8_t *)p->json;
     m.hdr.length = (uint32_t)strlen(p->json);
     r = boot_send(b, &m, err);
-    if (!r) r = boot_recv(b, &m, &buf2, deadline, err);
+    if (!r) r = boot_recv(b, &m, &buf2, clock_ms() + BOOT_MS, err);
     if (!r && m.hdr.type != PROTO_READY)
         r = xlc_error_set(err, -EPROTO, "the other host answers %s to "
                           "CONFIG", proto_type_name(m.hdr.type));

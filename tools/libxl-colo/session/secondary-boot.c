@@ -202,12 +202,11 @@ static void refuse(struct secondary *s, const struct xlc_error *why)
 
 static int converse(struct secondary *s, struct xlc_error *err)
 {
-    uint64_t deadline = clock_ms() + BOOT_MS;
     CLEANUP_FREE uint8_t *buf = NULL, *buf2 = NULL;
     struct proto_msg m;
     int r;
 
-    r = boot_recv(&s->boot, &m, &buf, deadline, err);
+    r = boot_recv(&s->boot, &m, &buf, clock_ms() + BOOT_MS, err);
     if (r) return r;
     if (m.hdr.type != PROTO_HELLO)
         return xlc_error_set(err, -EPROTO, "%s where HELLO belongs",
@@ -218,10 +217,10 @@ static int converse(struct secondary *s, struct xlc_error *err)
     r = on_hello(s, err);
     if (r) return r;
     take_secret(s);
-    r = boot_recv(&s->boot, &m, &buf2, deadline, err);
+    r = boot_recv(&s->boot, &m, &buf2, clock_ms() + BOOT_MS, err);
     if (!r && m.hdr.type == PROTO_DISKS) {
         r = secondary_disks_list(s, &m, err);
-        if (!r) r = boot_recv(&s->boot, &m, &buf2, deadline, err);
+        if (!r) r = boot_recv(&s->boot, &m, &buf2, clock_ms() + BOOT_MS, err);
     }
     if (!r && m.hdr.type != PROTO_CONFIG)
         r = xlc_error_set(err, -EPROTO, "%s where CONFIG belongs",
