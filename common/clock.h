@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* clock.h - CLOCK_MONOTONIC in the units this project uses */
+/* clock.h - The clocks, in the units this project uses */
 #ifndef XLC_CLOCK_H
 #define XLC_CLOCK_H
 
@@ -19,6 +19,15 @@ static inline uint64_t clock_us(void)
 static inline uint64_t clock_ms(void)
 {
     return clock_us() / 1000u;
+}
+
+/* What the host's clock shows: microseconds since 1970, UTC. */
+static inline uint64_t clock_wall_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
 #endif

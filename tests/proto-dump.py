@@ -151,6 +151,13 @@ def ack(body, hdr):
     return f"applied={applied}"
 
 
+def clock(body, hdr):
+    host_us, ahead_s, res = struct.unpack(">QiI", body)
+    need(host_us <= 1 << 61, f"host_us {host_us}")
+    need(res == 0, "reserved octets")
+    return f"host_us={host_us} ahead_s={ahead_s}"
+
+
 def verdict(body, hdr):
     generation, reason, text_len, res = struct.unpack_from(">QIHH", body)
     need(reason <= REASONS, f"reason {reason}")
@@ -176,6 +183,7 @@ TYPES = {
     34: ("EPOCH_END", 16, 16, SOME, SOME, epoch_end),
     48: ("HEARTBEAT", 40, 40, SOME, ZERO, heartbeat),
     49: ("ACK", 8, 8, SOME, SOME, ack),
+    0x8001: ("CLOCK", 16, 16, SOME, ZERO, clock),
 }
 for number, title in enumerate(
         ("DROP", "DROPPED", "END", "ENDED", "SWAP", "SWAP_REFUSED", "YOURS",

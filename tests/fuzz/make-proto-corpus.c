@@ -108,6 +108,8 @@ static void bad_files(void)
     save_bad("disks-vdev-len", "disks", PROTO_HDR_LEN + 41, 16);
     save_bad("disks-path", "disks", PROTO_HDR_LEN + 52, 's');
     save_bad("disks-twice", "disks", PROTO_HDR_LEN + 97, 'a');
+    save_bad("clock-late", "clock", BODY(proto_clock_wire, host_us), 0x80);
+    save_bad("clock-reserved", "clock", BODY(proto_clock_wire, _res) + 3, 1);
     save_cut("cut-in-header", "heartbeat", 50);
     save_cut("cut-in-body", "heartbeat", 1);
     save_cut("cut-in-data", "data", 3);

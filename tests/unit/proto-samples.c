@@ -129,7 +129,7 @@ static const char *link_sample(unsigned int n, struct proto_msg *m)
         PROTO_ATTACH, PROTO_ATTACH, PROTO_ATTACHED, PROTO_EPOCH_BEGIN,
         PROTO_EPOCH_BEGIN, PROTO_DATA, PROTO_EPOCH_END, PROTO_HEARTBEAT,
         PROTO_ACK, PROTO_OPTIONAL | 0x123, PROTO_OPTIONAL, PROTO_HEARTBEAT,
-        PROTO_ATTACH, PROTO_ATTACH,
+        PROTO_ATTACH, PROTO_ATTACH, PROTO_CLOCK, PROTO_CLOCK,
     };
 
     m->hdr = (struct proto_hdr){ .type = of[n], .incarnation = 1 };
@@ -170,12 +170,18 @@ static const char *link_sample(unsigned int n, struct proto_msg *m)
     case 10: return "optional-empty";
     case 12: attach(m, PROTO_CH_DISK, 1); return "attach-disk";
     case 13: attach(m, PROTO_CH_PROXY, 0); return "attach-proxy";
+    case 14:
+        m->u.clock = (struct proto_clock){ 1795318594123456, -3600 };
+        return "clock";
+    case 15:
+        m->u.clock = (struct proto_clock){ PROTO_CLOCK_MAX, INT32_MIN };
+        return "clock-last";
     default:
         m->u.heartbeat = (struct proto_heartbeat){ .seq = 1, .applied = 1 };
         return "heartbeat-first";
     }
 }
-#define LINK_SAMPLES 14u
+#define LINK_SAMPLES 16u
 
 static const char *verdict_sample(unsigned int n, struct proto_msg *m)
 {

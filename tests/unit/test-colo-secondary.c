@@ -45,6 +45,8 @@ static struct receive_shared shared;
  *        proxy was opened
  * @seen: what the copy is when it is looked at; @said: it was heard since the
  *        cut; @waits: the primary stands still
+ * @clock: how far its clock shall be ahead of this host's; @went: and was
+ *         when it was let go
  */
 static struct {
     struct domain dom;
@@ -55,6 +57,7 @@ static struct {
     unsigned int mode, cuts, told_up;
     uint64_t told, cut;
     bool up, netted, final, said, waits;
+    int32_t clock, went;
     int seen;
     libxl_domain_config cfg;
 } now;
@@ -62,11 +65,17 @@ static struct {
 
 /* ---- What is not here: Xen, libxl, bridges ------------------------------ */
 
+static int clocked_go(void *dom, struct xlc_error *err)
+{
+    now.went = now.clock;
+    return fake_go(dom, err);
+}
+
 const struct inplace_ops inplace_xen_ops = {
     .fits = fake_fits, .pause = fake_pause, .close = fake_close,
     .dirty = fake_dirty, .moved = fake_moved, .reset = fake_reset,
     .put = fake_put, .drop = fake_drop, .machine = fake_machine,
-    .rejoin = fake_rejoin, .go = fake_go,
+    .rejoin = fake_rejoin, .go = clocked_go,
 };
 
 static int step(enum step what, struct xlc_error *err)
@@ -154,6 +163,12 @@ int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err)
 bool secondary_primary_waits(const struct secondary *secondary)
 {
     return secondary == &s && now.waits;
+}
+
+void inplace_xen_clock(struct inplace_xen *x, int32_t offset_s)
+{
+    if (!x) abort();
+    now.clock = offset_s;
 }
 
 void inplace_xen_close(struct inplace_xen *x)
@@ -593,6 +608,42 @@ static void test_beside_faults(void)
     colo_secondary_free(c);
 }
 
+/* The primary's host says what time it is there. */
+static void hear_clock(int64_t ahead_us, int32_t ahead_s)
+{
+    const uint64_t here = 1795318594000000u;
+    struct proto_clock c = { (uint64_t)((int64_t)here + ahead_us), ahead_s };
+
+    for (unsigned int i = 0; i < WALLCLOCK_SAMPLES; i++)
+        wallclock_heard(&s.clock, &c, here);
+}
+
+static void test_clock(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_compared(&e);
+
+    now.told = 2;
+    now.clock = 1;
+    ok(!epoch(c, 2, &e) && turn(c, &e) > 0 && gone() == 1 && now.went == 1,
+       "a primary that does not say the time: the clock is left alone");
+    hear_clock(-90000000, 5);
+    now.told = 3;
+    ok(!epoch(c, 3, &e) && turn(c, &e) > 0 && gone() == 2 &&
+       now.went == -85, "rule_C3: put back, its clock is the primary's");
+    hear_clock(7000000, 5);
+    ok(!colo_secondary_ready(c, &e) && !colo_secondary_go(c, &e) &&
+       gone() == 2, "one that runs is let run: its clock does not jump");
+    colo_secondary_free(c);
+
+    c = begin(&e);
+    ok(!epoch(c, 1, &e) && !colo_secondary_ready(c, &e) &&
+       !colo_secondary_go(c, &e) && now.went == 12, "rule_C3: a takeover by "
+       "one that stood still: so is its clock %s", e.msg);
+    colo_secondary_free(c);
+    s.clock = (struct wallclock){ .n = 0 };
+}
+
 static void test_refused(void)
 {
     static const libxl_domain_type types[] = {
@@ -623,6 +674,7 @@ int main(void)
     test_beside();
     test_beside_still();
     test_beside_faults();
+    test_clock();
     test_refused();
     return done_testing();
 }

@@ -112,7 +112,7 @@ static void test_wrong_frames(void)
         const char *text;
     } bad[] = {
         { PROTO_HEARTBEAT, 40, 2, "of connection 2 on connection 1" },
-        { 0x8001, 4, 2, "of connection 2 on connection 1" },
+        { 0x8123, 4, 2, "of connection 2 on connection 1" },
         { PROTO_DATA, 1u << 20, 1, "on a control connection" },
         { PROTO_HEARTBEAT, 39, 1, "" },
         { 40, 0, 1, "" },

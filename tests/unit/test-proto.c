@@ -173,7 +173,7 @@ static void test_samples(void)
         ok(every_bit_counts(&s), "%s: every bit counts", s.name);
         ok(small_buffers_refused(&s), "%s: every too small buffer", s.name);
     }
-    ok(n == 34, "34 samples");
+    ok(n == 36, "36 samples");
     for (unsigned int t = 0; t < 64; t++)
         if (strcmp(proto_type_name(t), "?") && !seen[t])
             ok(false, "no sample of %s", proto_type_name(t));
@@ -243,6 +243,8 @@ static const struct {
     L("heartbeat", proto_heartbeat_wire, state, 1),
     L("ack", proto_ack_wire, applied, 40),
     L("refused", proto_verdict_wire, generation, 2),
+    L("clock", proto_clock_wire, host_us, 1795318594123456),
+    L("clock", proto_clock_wire, ahead_s, (uint32_t)-3600),
     L("refused", proto_verdict_wire, reason, PROTO_WHY_ERROR),
     L("refused", proto_verdict_wire, text_len, 9),
 #undef L
@@ -316,6 +318,8 @@ static const struct {
     L("heartbeat-first", proto_heartbeat_wire, applied, 2),
     L("heartbeat", proto_heartbeat_wire, state, PROTO_STATE_MAX + 1),
     L("ack", proto_ack_wire, applied, 42),
+    L("clock", proto_clock_wire, host_us, PROTO_CLOCK_MAX + 1),
+    L("clock", proto_clock_wire, _res, 1),
     L("refused", proto_verdict_wire, reason, PROTO_WHY_MAX + 1),
     L("refused", proto_verdict_wire, reason, UINT32_MAX),
     L("refused", proto_verdict_wire, text_len, 0),
@@ -339,6 +343,9 @@ static const struct {
     H("epoch-end", epoch, 0),
     H("heartbeat", epoch, 1),
     H("ack", epoch, 0),
+    H("clock", epoch, 1),
+    H("clock", incarnation, 0),
+    H("clock", length, 17),
     H("drop", incarnation, 0),
     /* Lengths beyond the type's bounds: refused before anyone allocates. */
     H("hello", length, 100),
@@ -474,7 +481,9 @@ static void test_types(void)
             ok(false, "type %u is unknown and mandatory", t);
     }
     ok(known == 23, "23 types have a name");
-    ok(optional == 0x8000, "every unknown optional type is accepted");
+    ok(optional == 0x7fff, "every unknown optional type is accepted");
+    ok(proto_unknown(PROTO_OPTIONAL) && !proto_unknown(PROTO_CLOCK) &&
+       !proto_unknown(PROTO_ACK), "and passed over");
     ok(!strcmp(proto_type_name(PROTO_HEARTBEAT), "HEARTBEAT") &&
        !strcmp(proto_type_name(0), "?") &&
        !strcmp(proto_type_name(0x18000), "?"), "names of types");
@@ -579,7 +588,7 @@ int main(void)
     test_data(PROTO_DATA, PROTO_DATA_MAX, 1, 1);
     test_data(PROTO_CONFIG, PROTO_CONFIG_MAX, 0, 0);
     test_data(PROTO_DISKS, PROTO_DISKS_MAX, 0, 0);
-    test_data(PROTO_OPTIONAL | 1, PROTO_OPTIONAL_MAX, 0, 0);
+    test_data(PROTO_OPTIONAL | 0x123, PROTO_OPTIONAL_MAX, 0, 0);
     test_encode_refuses();
     test_verdict_is_cleaned();
     return done_testing();

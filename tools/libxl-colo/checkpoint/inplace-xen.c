@@ -31,6 +31,7 @@
 #include <xen/memory.h>
 
 #include "cleanup.h"
+#include "clocknote.h"
 #include "hvmctx.h"
 #include "inplace-devices.h"
 #include "inplace-grants.h"
@@ -50,7 +51,8 @@
  * @unlogged: some were given to it since its log was read
  * @store_pfn, @console_pfn, @store_port: of the rings; @features: what this
  *             host's xenstored offers there
- * @clock, @offset_s: what the wall clock shall be
+ * @clock, @offset_s: what the wall clock shall be; @noted, @noted_s: what a
+ *                    note in xenstore says that it is
  * @own, @own_len: the context that this hypervisor writes
  */
 struct inplace_xen {
@@ -58,8 +60,8 @@ struct inplace_xen {
     xenforeignmemory_handle *fmem;
     struct inplace_devices devices;
     uint32_t domid, vcpus, timeout_ms;
-    bool log, paused, closed, clock, unlogged;
-    int32_t offset_s;
+    bool log, paused, closed, clock, noted, unlogged;
+    int32_t offset_s, noted_s;
     uint64_t pages_seen, pages_max;
     uint64_t store_pfn, console_pfn;
     evtchn_port_t store_port;
@@ -492,9 +494,6 @@ static int xen_machine(void *dom, const struct image *img,
     if (xc_domain_hvm_setcontext(x->xch, x->domid, (uint8_t *)(uintptr_t)ctx,
                                  (uint32_t)len))
         return failed(x, "load the context of", err);
-    if (x->clock &&
-        xc_domain_set_time_offset(x->xch, x->domid, x->offset_s))
-        return failed(x, "set the clock of", err);
     return 0;
 }
 
@@ -526,6 +525,22 @@ int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err)
            INPLACE_XEN_RUNNING;
 }
 
+/* A guest reads its wall clock when it comes out of its suspend. One whose
+ * clock can't be set is still better than none. */
+static void set_clock(struct inplace_xen *x)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (!x->clock || !x->paused) return;
+    if (xc_domain_set_time_offset(x->xch, x->domid, x->offset_s)) {
+        failed(x, "set the clock of", &e);
+        log_warn("%s", e.msg);
+    } else if (!x->noted || x->noted_s != x->offset_s) {
+        x->noted = clocknote_write(x->devices.xsh, x->domid, x->offset_s);
+        x->noted_s = x->offset_s;
+    }
+}
+
 /* Pauses are counted: one of somebody else's would keep it still for good. */
 static int xen_go(void *dom, struct xlc_error *err)
 {
@@ -533,6 +548,7 @@ static int xen_go(void *dom, struct xlc_error *err)
     xc_domaininfo_t info;
     int rc;
 
+    set_clock(x);
     for (int i = 0; i < UNPAUSES; i++) {
         if (xc_domain_unpause(x->xch, x->domid))
             return failed(x, "let go", err);

@@ -62,11 +62,12 @@ int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err);
 void inplace_xen_close(struct inplace_xen *x);
 
 /**
- * inplace_xen_clock() - the guest's wall clock, from the next time on
+ * inplace_xen_clock() - the guest's wall clock, when it is let go the next time
  * @offset_s: seconds that it is ahead of this host's
  *
  * So that the copy's clock is the primary's (RULES C3). Xen knows whole
- * seconds.
+ * seconds. A note in xenstore says so to whoever protects this guest later
+ * (clocknote.h).
  */
 void inplace_xen_clock(struct inplace_xen *x, int32_t offset_s);
 

@@ -16,7 +16,7 @@
  *                    when the backend unmaps it (RULES A5). They, and all that
  *                    the epochs since the last time changed, are written from
  *                    the image; then the machine state, an empty grant table,
- *                    new event channels, the clock.
+ *                    new event channels.
  *   inplace_go()     xenstore forgets what the guest had with it, and the
  *                    domain runs. It wakes up in the suspend hypercall of the
  *                    checkpoint, "not cancelled", and connects its devices
@@ -61,9 +61,9 @@
  * @reset: back to how a domain begins: virtual CPUs, event channels
  * @put: give page frames (at most INPLACE_BATCH) their pages
  * @drop: take pages away where the image has none
- * @machine: machine state, rings, grant table, event channels, clock
+ * @machine: machine state, rings, grant table, event channels
  * @rejoin: xenstore begins anew with the guest
- * @go: let it run
+ * @go: set its wall clock, and let it run
  */
 struct inplace_ops {
     int (*fits)(void *dom, const struct image *img, struct xlc_error *err);

@@ -309,7 +309,7 @@ int conn_recv(struct conn *c, struct proto_msg *m, struct xlc_error *err)
                                  "connection %u",
                                  proto_type_name(m->hdr.type),
                                  m->hdr.incarnation, c->incarnation);
-    } while (m->hdr.type & PROTO_OPTIONAL);
+    } while (proto_unknown(m->hdr.type));
     return 1;
 }
 

@@ -23,30 +23,9 @@
 
 #include "cursor.h"
 #include "proto.h"
+#include "proto-fields.h"
 
 /* ---- Fields -------------------------------------------------------------- */
-
-enum field_kind {
-    FIELD_END,
-    FIELD_INT,   /* 1, 2, 4 or 8 octets; native in the message */
-    FIELD_BYTES, /* as they are */
-    FIELD_ZERO,  /* reserved */
-    FIELD_LEN,   /* 2 octets: the length of the text at @offset */
-    FIELD_TEXT,  /* printable; @size with its terminator in the message */
-    FIELD_DATA,  /* the rest, which stays where it is */
-};
-
-/**
- * struct field - a field of a frame's body
- * @kind: what it is
- * @size: octets; of FIELD_LEN and FIELD_TEXT, of the text in the message
- * @offset: where it is in struct proto_msg
- */
-struct field {
-    enum field_kind kind;
-    uint16_t size;
-    uint16_t offset;
-};
 
 #define AT(kind, member)                                    \
     { kind, sizeof(((const struct proto_msg *)0)->member),  \
@@ -99,6 +78,10 @@ static const struct field heartbeat_fields[] = {
     INT(heartbeat.state), ZERO(7), LAST,
 };
 
+static const struct field clock_fields[] = {
+    INT(clock.host_us), INT(clock.ahead_s), ZERO(4), LAST,
+};
+
 static const struct field ack_fields[] = { INT(applied), LAST };
 
 static const struct field verdict_fields[] = {
@@ -107,106 +90,6 @@ static const struct field verdict_fields[] = {
 };
 
 static const struct field data_fields[] = { { FIELD_DATA, 0, 0 }, LAST };
-
-static_assert(PROTO_NAME_MAX <= PROTO_TEXT_MAX &&
-              PROTO_ADDR_MAX <= PROTO_TEXT_MAX, "write_fields() has room");
-
-static void store_int(void *dst, size_t size, uint64_t v)
-{
-    switch (size) {
-    case 1: *(uint8_t *)dst = (uint8_t)v; break;
-    case 2: *(uint16_t *)dst = (uint16_t)v; break;
-    case 4: *(uint32_t *)dst = (uint32_t)v; break;
-    default: *(uint64_t *)dst = v; break;
-    }
-}
-
-static uint64_t load_int(const void *src, size_t size)
-{
-    switch (size) {
-    case 1: return *(const uint8_t *)src;
-    case 2: return *(const uint16_t *)src;
-    case 4: return *(const uint32_t *)src;
-    default: return *(const uint64_t *)src;
-    }
-}
-
-static bool printable(const void *text, size_t len)
-{
-    const uint8_t *s = text;
-
-    for (size_t i = 0; i < len; i++)
-        if (s[i] < 0x20 || s[i] > 0x7e) return false;
-    return true;
-}
-
-/**
- * read_text() - read octets that must be printable
- * @c: where from; becomes bad if they are not (a zero octet is not)
- * @dst: room for @size octets, the last one for a terminator
- * @len: how many, as the peer says
- */
-static void read_text(struct rcur *c, char *dst, size_t size, size_t len)
-{
-    const uint8_t *p = len < size ? rcur_take(c, len) : NULL;
-
-    if (!p || !printable(p, len)) {
-        c->bad = true;
-        len = 0;
-    } else {
-        memcpy(dst, p, len);
-    }
-    dst[len] = 0;
-}
-
-/* Body to message. A bad cursor, or octets left over, mean failure. */
-static void read_fields(struct proto_msg *m, const struct field *f,
-                        struct rcur *c)
-{
-    size_t len = 0;
-
-    for (; f->kind != FIELD_END; f++) {
-        void *at = (char *)m + f->offset;
-
-        switch (f->kind) {
-        case FIELD_INT: store_int(at, f->size, rcur_be(c, f->size)); break;
-        case FIELD_BYTES: rcur_bytes(c, at, f->size); break;
-        case FIELD_ZERO: rcur_zero(c, f->size); break;
-        case FIELD_LEN: len = rcur_u16(c); break;
-        case FIELD_TEXT: read_text(c, at, f->size, len); break;
-        case FIELD_DATA: m->u.data = rcur_take(c, c->left); break;
-        case FIELD_END: break;
-        }
-    }
-}
-
-/* Message to body. A bad cursor means that it did not fit. */
-static void write_fields(const struct proto_msg *m, const struct field *f,
-                         struct wcur *c)
-{
-    char text[PROTO_TEXT_MAX + 1];
-    size_t len;
-
-    for (; f->kind != FIELD_END; f++) {
-        const void *at = (const char *)m + f->offset;
-
-        switch (f->kind) {
-        case FIELD_INT: wcur_be(c, load_int(at, f->size), f->size); break;
-        case FIELD_BYTES: wcur_bytes(c, at, f->size); break;
-        case FIELD_ZERO: wcur_zero(c, f->size); break;
-        case FIELD_LEN:
-            wcur_u16(c, (uint16_t)strnlen(at, f->size - 1u));
-            break;
-        case FIELD_TEXT:
-            len = strnlen(at, f->size - 1u);
-            xlc_sanitise(text, sizeof(text), at, (unsigned int)len);
-            wcur_bytes(c, text, len);
-            break;
-        case FIELD_DATA: wcur_bytes(c, m->u.data, m->hdr.length); break;
-        case FIELD_END: break;
-        }
-    }
-}
 
 /* ---- Values -------------------------------------------------------------- */
 
@@ -238,7 +121,7 @@ static int check_name(const char *name, struct xlc_error *err)
 {
     size_t len = strnlen(name, PROTO_NAME_MAX + 1);
 
-    if (len == 0 || len > PROTO_NAME_MAX || !printable(name, len) ||
+    if (len == 0 || len > PROTO_NAME_MAX || !proto_printable(name, len) ||
         memchr(name, '/', len) || !strcmp(name, ".") || !strcmp(name, ".."))
         return xlc_error_set(err, -EPROTO,
                              "HELLO: the domain's name must be 1 to %u "
@@ -349,6 +232,13 @@ static int check_heartbeat(const struct proto_msg *m, struct xlc_error *err)
     return r ? r : check_state("HEARTBEAT", h->state, err);
 }
 
+static int check_clock(const struct proto_msg *m, struct xlc_error *err)
+{
+    if (m->u.clock.host_us > PROTO_CLOCK_MAX)
+        return xlc_error_set(err, -EPROTO, "CLOCK: it is not that late");
+    return 0;
+}
+
 static int check_ack(const struct proto_msg *m, struct xlc_error *err)
 {
     return check_applied("ACK", m->u.applied, m->hdr.epoch, err);
@@ -436,6 +326,8 @@ static const struct type_info types[] = {
     VERDICT(YOURS, LINK(ANY)),
     VERDICT(PROMOTED, LINK(ANY)),
     VERDICT(FAILED, LINK(ANY)),
+    { PROTO_CLOCK, "CLOCK", FIXED(proto_clock_wire), LINK(ZERO),
+      clock_fields, check_clock },
 };
 
 static const struct type_info unknown_optional = {
@@ -457,6 +349,13 @@ const char *proto_type_name(unsigned int type)
     const struct type_info *t = find_type(type);
 
     return t ? t->name : "?";
+}
+
+bool proto_unknown(unsigned int type)
+{
+    const struct type_info *t = find_type(type);
+
+    return !t || t == &unknown_optional;
 }
 
 const char *proto_reason_text(unsigned int reason)
@@ -544,7 +443,7 @@ int proto_decode(struct proto_msg *m, const uint8_t *body,
     r = check_hdr(&m->hdr, err);
     if (r) return r;
     t = find_type(m->hdr.type);
-    read_fields(&got, t->fields, &c);
+    proto_read_fields(&got, t->fields, &c);
     if (!rcur_done(&c))
         return xlc_error_set(err, -EPROTO,
                              "%s: a length inside it is wrong, a reserved "
@@ -587,7 +486,7 @@ int proto_encode(uint8_t *buf, size_t size, const struct proto_msg *m)
     if (size < PROTO_HDR_LEN) return -EMSGSIZE;
 
     c = (struct wcur){ buf + PROTO_HDR_LEN, size - PROTO_HDR_LEN, false };
-    write_fields(m, t->fields, &c);
+    proto_write_fields(m, t->fields, &c);
     if (c.bad) return -EMSGSIZE;
     length = (uint32_t)(c.p - buf) - PROTO_HDR_LEN;
     /* The structs of proto.h and the lists of fields agree. */

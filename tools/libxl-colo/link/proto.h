@@ -105,6 +105,8 @@ static_assert(offsetof(struct proto_hdr_wire, epoch) == 16, "epoch at 16");
  * @PROTO_YOURS: ctrl, P: my copy is suspended and stays so, run yours
  * @PROTO_PROMOTED: ctrl, S: my copy runs; destroy yours
  * @PROTO_FAILED: ctrl, S: my copy is of no use any more (text)
+ * @PROTO_CLOCK: ctrl, both: what time it is here; a peer that has never heard
+ *               of it skips it
  */
 enum proto_type {
     PROTO_HELLO = 1,
@@ -130,6 +132,7 @@ enum proto_type {
     PROTO_YOURS = 56,
     PROTO_PROMOTED = 57,
     PROTO_FAILED = 58,
+    PROTO_CLOCK = PROTO_OPTIONAL | 1,
 };
 
 /* Channels, for PROTO_ATTACH. */
@@ -389,6 +392,26 @@ struct proto_heartbeat {
 };
 
 /**
+ * struct proto_clock - PROTO_CLOCK
+ * @host_us: microseconds since 1970, UTC, that the sender's host clock shows;
+ *           at most PROTO_CLOCK_MAX
+ * @ahead_s: P: seconds that the guest's clock is ahead of that, in two's
+ *           complement. S: 0
+ */
+#define PROTO_CLOCK_MAX ((uint64_t)1 << 61)
+struct proto_clock_wire {
+    uint64_t host_us;
+    uint32_t ahead_s;
+    uint32_t _res;
+} __attribute__((packed));
+static_assert(sizeof(struct proto_clock_wire) == 16, "CLOCK: 16 octets");
+
+struct proto_clock {
+    uint64_t host_us;
+    int32_t ahead_s;
+};
+
+/**
  * struct proto_ack - PROTO_ACK; the header's epoch is the accepted one
  * @applied: newest epoch that the restore has taken in; at most that one
  */
@@ -450,6 +473,7 @@ struct proto_msg {
         uint32_t epoch_flags;
         struct proto_epoch_end epoch_end;
         struct proto_heartbeat heartbeat;
+        struct proto_clock clock;
         uint64_t applied;
         struct proto_verdict verdict;
         uint8_t nonce[PROTO_NONCE_LEN];
@@ -459,6 +483,9 @@ struct proto_msg {
 
 /* "HEARTBEAT", … or "?" for a type that does not exist. */
 const char *proto_type_name(unsigned int type);
+
+/* May it be passed over, because nobody here knows what it says? */
+bool proto_unknown(unsigned int type);
 
 /* "guest crashed", …, "no reason given" for 0, or "?". */
 const char *proto_reason_text(unsigned int reason);

@@ -251,6 +251,20 @@ static void compare(struct colo_secondary *c, bool compared)
     c->compared = compared;
 }
 
+/* RULES C3: when it goes its clock is the primary's. A peer that does not say
+ * what time it is leaves it as it is. */
+static void align_clock(struct colo_secondary *c)
+{
+    struct secondary *s = c->s;
+    int32_t offset_s;
+    bool known;
+
+    pthread_mutex_lock(&s->lock);
+    known = wallclock_offset(&s->clock, &offset_s);
+    pthread_mutex_unlock(&s->lock);
+    if (known) inplace_xen_clock(c->x, offset_s);
+}
+
 /* Let it run beside. One that can't is put back, and waits for the next
  * epoch. */
 static int run_beside(struct colo_secondary *c, struct xlc_error *err)
@@ -259,6 +273,7 @@ static int run_beside(struct colo_secondary *c, struct xlc_error *err)
     int rc;
 
     c->may_run = c->late = false;
+    align_clock(c);
     c->went_us = c->look_us = clock_us();
     rc = svm_beside(c->svm, &e);
     if (!rc) return 0;
@@ -354,6 +369,7 @@ int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
 {
     int rc = 0;
 
+    if (c->x) align_clock(c);
     /* RULES A1: what ran without us is not the checkpoint. */
     if (c->x && inplace_xen_runs(c->x)) svm_disturbed(c->svm);
     if (svm_state(c->svm) == SVM_BESIDE) rc = judge_beside(c, err);

@@ -266,6 +266,7 @@ int primary_dial(struct primary *p, struct xlc_error *err)
     int r;
 
     p->dialled = true;
+    primary_clock_begin(p);
     r = dial_all(p, err);
     boot_close(&p->boot);
     if (r) return r;
@@ -390,6 +391,9 @@ void primary_heartbeat(struct primary *p, uint64_t now_ms)
     heartbeat_msg(p, &m, now_ms);
     for (unsigned int i = 0; i < p->naddr; i++)
         send_on(p, i, &m);
+    primary_clock_msg(p, &m);
+    for (unsigned int i = 0; i < p->naddr; i++)
+        send_on(p, i, &m);
     pthread_mutex_lock(&p->lock);
     p->said = 0; /* what stands is said again */
     pthread_mutex_unlock(&p->lock);
@@ -466,6 +470,9 @@ static void dispatch(struct primary *p, const struct proto_msg *m)
     case PROTO_HEARTBEAT:
         p->peer_beat = m->u.heartbeat;
         on_peer_state(p, m->u.heartbeat.state);
+        break;
+    case PROTO_CLOCK:
+        primary_clock_heard(p, &m->u.clock);
         break;
     case PROTO_ACK:
         primary_event(p, PRIM_EV_ACK, m->hdr.epoch);

@@ -58,7 +58,11 @@ static void put_netbuf(struct primary *p, struct json *j)
 
 static void put_warnings(struct primary *p, struct json *j)
 {
+    char clock[96];
+
     json_array(j, "warnings");
+    if (wallclock_far(&p->clock, clock, sizeof(clock)))
+        json_str(j, NULL, clock);
     json_str(j, NULL, "no arbiter: if all paths between the hosts are cut "
              "while both live, both will run the guest");
     if (p->o->no_net)
@@ -109,6 +113,7 @@ static void put_times(const struct primary *p, struct json *j)
 static char *status(struct primary *p)
 {
     uint64_t now = clock_ms();
+    int64_t diff_us;
     struct json j;
 
     json_begin(&j);
@@ -134,6 +139,8 @@ static char *status(struct primary *p)
     json_uint(&j, "heartbeat_ms", p->o->heartbeat_ms);
     json_uint(&j, "limit_ms", p->o->limit_ms);
     json_uint(&j, "silence_ms", paths_silence_ms(&p->paths, now));
+    if (wallclock_diff(&p->clock, &diff_us))
+        json_int(&j, "clock_diff_ms", diff_us / 1000);
     json_uint(&j, "suspended_ms", p->suspended_since_ms ?
               now - p->suspended_since_ms : 0);
     put_times(p, &j);

@@ -41,6 +41,7 @@
 #include "record.h"
 #include "shared.h"
 #include "stage.h"
+#include "wallclock.h"
 #include "xlcolo.h"
 
 #define PRIMARY_PATHS    (XLC_PEER_MAX + 1)
@@ -80,7 +81,8 @@ struct primary_waiter {
  *         lost its mirror; @disks_paired: the images say that the other host
  *         may take over
  * @addr, @naddr: addresses of the peer; the first carries the data
- * @peer_beat: the heartbeat that came last
+ * @peer_beat: the heartbeat that came last; @clock: of the other host
+ * @ahead_s: how far the guest's clock is ahead of this host's
  * @unheard: the end came by silence
  * @stop: the checkpoint thread ends; @freeze: and leaves the guest suspended
  * @final_next: the next capture is the last; @final_now: this one is
@@ -131,6 +133,8 @@ struct primary {
     uint64_t heartbeat_seq, next_beat_ms, started_ms, progress_ms;
     int progress_last;
     struct proto_heartbeat peer_beat;
+    struct wallclock clock;
+    int32_t ahead_s;
     char peer_text[PROTO_TEXT_MAX + 1];
 
     pthread_mutex_t nb_lock;
@@ -176,6 +180,11 @@ void primary_say(struct primary *p);
 void primary_read(struct primary *p, unsigned int path, uint64_t now_ms);
 void primary_goodbye(struct primary *p);
 void primary_unlink(struct primary *p);
+
+/* primary-clock.c */
+void primary_clock_begin(struct primary *p);
+void primary_clock_msg(const struct primary *p, struct proto_msg *m);
+void primary_clock_heard(struct primary *p, const struct proto_clock *c);
 
 /* primary-epoch.c */
 int primary_start_capture(struct primary *p, struct xlc_error *err);

@@ -149,6 +149,17 @@ static bool on_heartbeat(struct secondary *s, unsigned int i,
     return true;
 }
 
+/* RULES C3 */
+static void on_clock(struct secondary *s, const struct proto_clock *c)
+{
+    char text[96];
+
+    LOCK_SCOPE(&s->lock);
+    if (wallclock_heard(&s->clock, c, clock_wall_us()) &&
+        wallclock_far(&s->clock, text, sizeof(text)))
+        log_warn("%s: %s", s->rec.name, text);
+}
+
 /* Return: false if the connection is to be closed */
 static bool dispatch(struct secondary *s, unsigned int i,
                      const struct proto_msg *m)
@@ -158,6 +169,9 @@ static bool dispatch(struct secondary *s, unsigned int i,
     switch (m->hdr.type) {
     case PROTO_HEARTBEAT:
         return on_heartbeat(s, i, &m->u.heartbeat);
+    case PROTO_CLOCK:
+        on_clock(s, &m->u.clock);
+        break;
     case PROTO_DROP:
         secondary_event(s, SEC_EV_DROP, 0);
         /* It is said again until it is answered. */
@@ -243,6 +257,9 @@ void secondary_heartbeat(struct secondary *s, uint64_t now_ms)
     s->said = 0; /* what stands is said again */
     if (s->m.acked) s->say |= SEC_DO_ACK; /* an ACK is cumulative */
     pthread_mutex_unlock(&s->lock);
+    send_all(s, &m);
+    m = (struct proto_msg){ .hdr.type = PROTO_CLOCK };
+    m.u.clock.host_us = clock_wall_us();
     send_all(s, &m);
 }
 

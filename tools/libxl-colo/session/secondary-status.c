@@ -17,7 +17,11 @@
 
 static void put_warnings(const struct secondary *s, struct json *j)
 {
+    char clock[96];
+
     json_array(j, "warnings");
+    if (wallclock_far(&s->clock, clock, sizeof(clock)))
+        json_str(j, NULL, clock);
     json_str(j, NULL, "no arbiter: if all paths between the hosts are cut "
              "while both live, both will run the guest");
     if (s->secret.plaintext)
@@ -34,6 +38,7 @@ static void put_warnings(const struct secondary *s, struct json *j)
 static char *status(struct secondary *s)
 {
     uint64_t now = clock_ms();
+    int64_t diff_us;
     struct json j;
 
     json_begin(&j);
@@ -58,6 +63,8 @@ static char *status(struct secondary *s)
     json_uint(&j, "heartbeat_ms", s->hello.heartbeat_ms);
     json_uint(&j, "limit_ms", s->paths.limit_ms);
     json_uint(&j, "silence_ms", paths_silence_ms(&s->paths, now));
+    if (wallclock_diff(&s->clock, &diff_us))
+        json_int(&j, "clock_diff_ms", diff_us / 1000);
     json_uint(&j, "suspended_ms", s->peer_beat.suspended_ms);
     json_uint(&j, "apply_us", s->apply_us);
     json_uint(&j, "epoch_memory_bytes", s->epoch_memory);

@@ -41,6 +41,7 @@
 #include "restore.h"
 #include "sec.h"
 #include "secondary-proxy.h"
+#include "wallclock.h"
 
 /* ctrl connections by path, then the primary's guard. */
 #define SECONDARY_GUARD   6
@@ -87,6 +88,7 @@ struct receive_shared {
  * @announce: how often it is still told where the guest is, and @announce_ms
  *            when next
  * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
+ * @clock: of the other host
  * @worked: it is done; @left: but the copy could not be destroyed
  */
 struct secondary {
@@ -125,6 +127,7 @@ struct secondary {
     uint64_t last_epoch;
     unsigned int say, said, work, aside, announce;
     bool worked, finished, left;
+    struct wallclock clock;
     uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
     uint64_t epoch_memory, epoch_limit; /* see epochmem.h */
     struct xlc_error why;
