@@ -103,8 +103,17 @@ static void test_epochs(void)
     ok(st.in_again == 1 && st.epoch == 2 && st.in_frames == 6,
        "counted: %u again, %u in all", (unsigned int)st.in_again,
        (unsigned int)st.in_frames);
-    ok(proxy_secondary_cut(s, 2, &err) == -EINVAL, "no cut twice: %s",
+    ok(proxy_secondary_cut(s, 1, &err) == -EINVAL, "no way back: %s",
        err.msg);
+    xlc_error_clear(&err);
+    peer_say_frame(WIRE_INBOUND, UDP, 8, 2);
+    ok(hears(guest, 8) && !proxy_secondary_cut(s, 2, &err) &&
+       status()->epoch == 2 && !st.connected, "rule_A10: put back to the same "
+       "epoch again %s", err.msg);
+    peer_say_frame(WIRE_INBOUND, UDP, 9, 2);
+    ok(hear(guest, 20) < 0 && !proxy_secondary_connected(s, &err) &&
+       hears(guest, 9), "its input waits until it is "
+       "connected again %s", err.msg);
     xlc_error_clear(&err);
     stop();
 }

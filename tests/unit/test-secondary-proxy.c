@@ -346,11 +346,12 @@ static void test_cut(void)
 
     ok(!secondary_proxy_cut(p, 2, &e) && now.cut == 2 && now.cuts == 1,
        "a cut");
-    ok(!secondary_proxy_cut(p, 2, &e) && now.cuts == 1,
-       "a second rollback to the same epoch needs none");
+    ok(!secondary_proxy_cut(p, 2, &e) && now.cuts == 2,
+       "rule_A10: a second rollback to the same epoch needs one, too");
+    ok(!secondary_proxy_cut(p, 1, &e) && now.cuts == 2, "there is no way back");
     now.cut_r = -EBUSY;
     now.cut_n = 3;
-    ok(!secondary_proxy_cut(p, 3, &e) && now.cut == 3 && now.cuts == 5,
+    ok(!secondary_proxy_cut(p, 3, &e) && now.cut == 3 && now.cuts == 6,
        "rule_A10: while packets come it is tried again");
     now.cut_n = 1000;
     ok(secondary_proxy_cut(p, 4, &e) == -EBUSY && now.cut == 3,
@@ -382,6 +383,8 @@ static void test_said(void)
     now.st.peer = true;
     now.st.out_frames = 8;
     ok(secondary_proxy_said(p), "a frame since the cut does");
+    if (secondary_proxy_cut(p, 2, NULL)) abort();
+    ok(secondary_proxy_said(p), "also of a copy that was put back there again");
     if (secondary_proxy_cut(p, 3, NULL)) abort();
     ok(!secondary_proxy_said(p), "until the next");
     now.r = -ESHUTDOWN;

@@ -90,7 +90,8 @@ static int do_cut(struct proxy_secondary *s, uint64_t epoch,
 
     if (s->s.open)
         return xlc_error_set(err, -EBUSY, "this guest has taken over");
-    if (epoch <= s->s.epoch)
+    /* The same once more: the guest was put back there again. */
+    if (!epoch || epoch < s->s.epoch)
         return xlc_error_set(err, -EINVAL, "a cut for epoch %llu after that "
                              "for %llu", (unsigned long long)epoch,
                              (unsigned long long)s->s.epoch);

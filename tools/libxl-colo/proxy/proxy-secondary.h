@@ -112,7 +112,8 @@ int proxy_secondary_no_peer(struct proxy_secondary *s,
  *
  * While it stands still and its vifs are disconnected: what it sent is read
  * and thrown away, and only then the tag changes (RULES A10). -EBUSY: more
- * came all the time; nothing has changed.
+ * came all the time; nothing has changed. The same epoch again: the guest is
+ * put back there once more.
  */
 int proxy_secondary_cut(struct proxy_secondary *s, uint64_t epoch,
                         struct xlc_error *err);

@@ -283,11 +283,13 @@ unsigned int secondary_proxy_mode(struct secondary_proxy *p, uint64_t epoch)
 
 /* ---- Epochs -------------------------------------------------------------- */
 
-/* The copy stands still. What can't be told counts as said. */
+/* The copy stands still. What can't be told counts as said, and so does what
+ * was said before it was put back to the same epoch once more. */
 static void note_cut(struct secondary_proxy *p, uint64_t epoch)
 {
     struct proxy_secondary_status st;
 
+    if (epoch == p->cut) return;
     p->cut = epoch;
     p->cut_out = proxy_secondary_status(p->proxy, &st, NULL) ? UINT64_MAX :
                  st.out_frames;
@@ -300,7 +302,7 @@ int secondary_proxy_cut(struct secondary_proxy *p, uint64_t epoch,
     int r = 0;
 
     LOCK_SCOPE(&p->lock);
-    if (!p->proxy || p->open || epoch <= p->cut) return 0;
+    if (!p->proxy || p->open || epoch < p->cut) return 0;
     for (unsigned int i = 0; i < CUT_TRIES; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
 
@@ -354,21 +356,14 @@ int secondary_proxy_open(struct secondary_proxy *p, struct xlc_error *err)
     return 0;
 }
 
-/* Is any of the vifs still there? */
-static bool vifs_there(const struct secondary_proxy *p)
+/* How many of the vifs are still there? */
+static unsigned int vifs_there(const struct secondary_proxy *p)
 {
-    for (unsigned int i = 0; i < p->n; i++)
-        if ((int)if_nametoindex(p->planes[i].vif) == p->planes[i].ifindex)
-            return true;
-    return false;
-}
+    unsigned int n = 0;
 
-static bool all_there(const struct secondary_proxy *p)
-{
     for (unsigned int i = 0; i < p->n; i++)
-        if ((int)if_nametoindex(p->planes[i].vif) != p->planes[i].ifindex)
-            return false;
-    return true;
+        n += (int)if_nametoindex(p->planes[i].vif) == p->planes[i].ifindex;
+    return n;
 }
 
 static void go_direct(struct secondary_proxy *p)
@@ -395,7 +390,7 @@ void secondary_proxy_turn(struct secondary_proxy *p, uint64_t now_ms)
         proxy_died(p, &e);
         return;
     }
-    if (st.ports_lost && all_there(p)) { /* nobody reads that vif's packets */
+    if (st.ports_lost && vifs_there(p) == p->n) { /* nobody reads that vif's packets */
         proxy_died(p, &st.err);
         return;
     }
