@@ -556,6 +556,11 @@ static void test_beside_still(void)
        "not take over from a primary that waits: %s", e.msg);
     now.waits = false;
     xlc_error_clear(&e);
+    s.hello.limit_ms = 60000;
+    ok(colo_secondary_ready(c, &e) == -EIO && !now.bridged, "nor from one "
+       "that was silent for a while and may come back: %s", e.msg);
+    xlc_error_clear(&e);
+    s.hello.limit_ms = 0;
     ok(!colo_secondary_ready(c, &e) && !colo_secondary_go(c, &e) &&
        !now.dom.n && now.netted && !wrote(7, 2), "without a primary it is "
        "what the clients heard %s", e.msg);

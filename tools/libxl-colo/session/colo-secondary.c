@@ -28,6 +28,9 @@
 #define LATE_MS 10000
 /* If nobody says what an epoch's mode is. */
 #define MODE_MS 1000
+/* A primary that was silent, and whose copy is dead, is waited for: so many
+ * times the limit. */
+#define DEAD_LIMITS 10u
 /* Pages that a guest has besides its memory: rings, tables. */
 #define SPECIAL ((uint64_t)4 << 20)
 
@@ -43,6 +46,7 @@
  *           looked at next; @late: it was said that they are not connected
  * @connected: they are; @lag_us: how long that took the last time
  * @beside: it ran beside when it was taken over
+ * @dead_ms: when a takeover first found it dead, or 0
  */
 struct colo_secondary {
     struct secondary *s;
@@ -52,7 +56,7 @@ struct colo_secondary {
     _Atomic bool finishing;
     uint64_t failed_ms, epoch;
     bool may_run, compared, late, beside;
-    uint64_t went_us, look_us;
+    uint64_t went_us, look_us, dead_ms;
     _Atomic bool connected;
     _Atomic uint64_t lag_us;
 };
@@ -336,6 +340,29 @@ bool colo_secondary_finishing(struct colo_secondary *c)
     return c->finishing;
 }
 
+/* A copy that died after it was heard is no good, but as long as the primary
+ * may come back its guest lives: insist() looks, and gives up for it. After
+ * that the guest has crashed, and its configuration says what follows. */
+static int wait_for_primary(struct colo_secondary *c, struct xlc_error *err)
+{
+    const char *name = c->s->rec.name;
+    uint64_t now = clock_ms(), waited;
+
+    if (!c->dead_ms) c->dead_ms = now;
+    waited = now - c->dead_ms;
+    if (secondary_primary_waits(c->s) ||
+        waited < (uint64_t)DEAD_LIMITS * c->s->hello.limit_ms)
+        return xlc_error_set(err, -EIO, "the copy has shut down or crashed "
+                             "since epoch %llu, after it was heard; the "
+                             "primary's may live",
+                             (unsigned long long)c->epoch);
+    log_error("%s: the copy has shut down or crashed since epoch %llu, after "
+              "it was heard, and the primary did not come back within %llu s: "
+              "the guest has, too", name, (unsigned long long)c->epoch,
+              (unsigned long long)(waited / 1000));
+    return 0;
+}
+
 /* It ran beside: is it still any good? A guest that lives is not given up for
  * one that is dead. */
 static int judge_beside(struct colo_secondary *c, struct xlc_error *err)
@@ -356,13 +383,7 @@ static int judge_beside(struct colo_secondary *c, struct xlc_error *err)
         svm_disturbed(c->svm);
         return 0;
     }
-    if (secondary_primary_waits(c->s))
-        return xlc_error_set(err, -EIO, "the copy has shut down or crashed "
-                             "since epoch %llu", (unsigned long long)c->epoch);
-    log_error("%s: the copy has shut down or crashed since epoch %llu, after "
-              "it was heard: so has the guest", c->s->rec.name,
-              (unsigned long long)c->epoch);
-    return 0;
+    return wait_for_primary(c, err);
 }
 
 int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
