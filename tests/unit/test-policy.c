@@ -189,15 +189,11 @@ static void the_times(void)
     ok(policy_when(&p, 240 * MS) == 240 * MS, "a demand is met at once");
 }
 
-static void voids_and_demands(void)
+static void demands(void)
 {
     struct policy p = fresh(POLICY_COLO);
 
     policy_ask(&p, POLICY_MISCOMPARE, S);
-    policy_suspend(&p, S + 5 * MS);
-    policy_void(&p, S + 15 * MS);
-    ok(p.asked == POLICY_MISCOMPARE && !p.causes[POLICY_MISCOMPARE],
-       "no cut: what was asked for still is");
     policy_suspend(&p, 2 * S);
     policy_ask(&p, POLICY_DEMAND, 2 * S + MS);
     policy_cut(&p, 2 * S + 5 * MS);
@@ -492,8 +488,7 @@ static const char *history(void)
         now += j.pause;
         noise(&p, now);
         j.resumed = now;
-        if (!rnd(20)) policy_void(&p, now);
-        else if (!bad)
+        if (!bad)
             bad = at_cut(&p, &j, was, decided, policy_cut(&p, now), now);
         if (rnd(10)) policy_committed(&p, now + rnd(100000));
     }
@@ -521,7 +516,7 @@ int main(int argc, char **argv)
     key_orders();
     documented();
     the_times();
-    voids_and_demands();
+    demands();
     b6();
     c3_hold();
     short_runs();

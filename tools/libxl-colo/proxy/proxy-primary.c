@@ -38,7 +38,6 @@ enum pri_letter {
     PRI_HOLD,
     PRI_CUT,
     PRI_COMMIT,
-    PRI_ABORT,
     PRI_MODE,
     PRI_LIMITS,
     PRI_HELD,
@@ -119,16 +118,14 @@ static int do_cut(struct proxy_primary *p, uint64_t epoch,
     return 0;
 }
 
-static int do_commit(struct proxy_primary *p, uint64_t epoch, bool good,
+static int do_commit(struct proxy_primary *p, uint64_t epoch,
                      struct xlc_error *err)
 {
     uint64_t now = clock_ns();
     int r = 0;
 
     for (unsigned int i = 0; i < p->nports; i++) {
-        struct compare *engine = p->ports[i].engine;
-        int one = good ? compare_commit(engine, epoch, now)
-                       : compare_abort(engine, epoch, now);
+        int one = compare_commit(p->ports[i].engine, epoch, now);
 
         if (!r) r = one;
         pri_write_out(p, &p->ports[i]);
@@ -237,9 +234,7 @@ static int do_letter(struct proxy_primary *p, struct letter *l)
     case PRI_CUT:
         return do_cut(p, l->number, &l->err);
     case PRI_COMMIT:
-        return do_commit(p, l->number, true, &l->err);
-    case PRI_ABORT:
-        return do_commit(p, l->number, false, &l->err);
+        return do_commit(p, l->number, &l->err);
     case PRI_MODE:
         p->mode_next = (enum compare_mode)l->number;
         for (unsigned int i = 0; i < p->nports; i++)
@@ -500,12 +495,6 @@ int proxy_primary_commit(struct proxy_primary *p, uint64_t epoch,
                          struct xlc_error *err)
 {
     return ask(p, PRI_COMMIT, epoch, NULL, err);
-}
-
-int proxy_primary_abort(struct proxy_primary *p, uint64_t epoch,
-                        struct xlc_error *err)
-{
-    return ask(p, PRI_ABORT, epoch, NULL, err);
 }
 
 int proxy_primary_mode(struct proxy_primary *p, enum compare_mode mode,

@@ -143,10 +143,6 @@ int proxy_primary_cut(struct proxy_primary *p, uint64_t epoch,
 int proxy_primary_commit(struct proxy_primary *p, uint64_t epoch,
                          struct xlc_error *err);
 
-/* The peer will never hold @epoch: what lay before its cut waits on. */
-int proxy_primary_abort(struct proxy_primary *p, uint64_t epoch,
-                        struct xlc_error *err);
-
 /* Takes effect at the next cut (RULES B6). */
 int proxy_primary_mode(struct proxy_primary *p, enum compare_mode mode,
                        struct xlc_error *err);

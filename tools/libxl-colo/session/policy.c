@@ -376,18 +376,6 @@ enum policy_why policy_cut(struct policy *p, uint64_t now)
     return why;
 }
 
-void policy_void(struct policy *p, uint64_t now)
-{
-    enum policy_cause taken = p->taken;
-
-    if (!p->deciding) return;
-    go_on(p, now);
-    p->taken = POLICY_NOTHING;
-    p->why = POLICY_STAY;
-    p->next = p->mode;
-    policy_ask(p, taken, now); /* an interval is none */
-}
-
 void policy_committed(struct policy *p, uint64_t now)
 {
     p->commit_us = later(since(now, p->resumed_us), 1);

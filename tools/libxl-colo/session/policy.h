@@ -26,10 +26,10 @@
  * that never steps back. The caller serialises the calls.
  *
  * The caller, for each checkpoint: waits until policy_when(); suspends the
- * guest: policy_suspend(); at the cut: policy_cut(), or policy_void() if there
- * was none; when the peer has it: policy_committed(); when the copy runs
- * again: policy_lag(). In between, what the comparison and the network say:
- * policy_ask(), policy_released().
+ * guest: policy_suspend(); at the cut: policy_cut() (if there is none, the
+ * protection ends); when the peer has it: policy_committed(); when the copy
+ * runs again: policy_lag(). In between, what the comparison and the network
+ * say: policy_ask(), policy_released().
  */
 #ifndef XLC_POLICY_H
 #define XLC_POLICY_H
@@ -192,9 +192,6 @@ enum policy_cause policy_suspend(struct policy *p, uint64_t now);
 
 /* The cut: the guest is about to go on. Return: why the mode changed */
 enum policy_why policy_cut(struct policy *p, uint64_t now);
-
-/* There was no cut: the guest goes on as if nothing had been decided. */
-void policy_void(struct policy *p, uint64_t now);
 
 /* The peer has the whole of the last checkpoint. */
 void policy_committed(struct policy *p, uint64_t now);
