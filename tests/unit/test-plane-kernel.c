@@ -315,6 +315,7 @@ static void test_offloads(void)
 
 static void test_crash(void)
 {
+    struct plane_seen seen = { .vif = "" };
     int ready[2], status;
     pid_t pid;
     char c;
@@ -338,8 +339,14 @@ static void test_crash(void)
     ok(plane_clear_domain(9000, &err) == -EBUSY && plane_left(&tc, VIF) == 1,
        "nor with the whole domain: %s", err.msg);
     xlc_error_clear(&err);
+    ok(plane_scan(&seen, 1, &err) == 1 && !strcmp(seen.vif, VIF) &&
+       seen.port.domid == 9000 && !seen.port.devid && seen.served,
+       "it is listed, and served %s", err.msg);
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
+    ok(plane_scan(&seen, 1, &err) == 1 && !seen.served &&
+       plane_scan(&seen, 0, &err) == 1, "killed: it is listed, unserved %s",
+       err.msg);
     send_frames(true, 3, ETH_P_IP);
     send_frames(false, 3, ETH_P_IP);
     ok(arrive(true, 0) && arrive(false, 0),
@@ -358,6 +365,7 @@ static void test_crash(void)
     ok(plane_clear_domain(9000, &err) == 1 && !plane_left(&tc, VIF) &&
        !plane_clear_domain(9000, &err) && !plane_clear_all(&err) &&
        nothing_left(), "the domain's are cleared, and counted %s", err.msg);
+    ok(!plane_scan(&seen, 1, &err), "none is listed %s", err.msg);
     ok(!plane_clear(&tc, VIF, &err) && !plane_clear(&tc, VIF, &err) &&
        nothing_left(), "cleared, twice %s", err.msg);
     send_frames(true, 3, ETH_P_IP);

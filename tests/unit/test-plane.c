@@ -117,6 +117,7 @@ static void test_names(void)
         "vif1.99999", "vif1.2e", "xvif1.2", "vif32751.32767-emu0",
     };
     char name[IFNAMSIZ] = "untouched";
+    struct netbuf_port port = { .domid = 0 };
     bool all = true;
 
     ok(!plane_name(name, "vif9000.0", false) && !strcmp(name, "xo9000.0"),
@@ -135,6 +136,13 @@ static void test_names(void)
         all = false;
     }
     ok(all, "other names are refused");
+    ok(!plane_port("vif9000.3", &port) && port.domid == 9000 &&
+       port.devid == 3 && !port.emulated &&
+       !plane_port("vif7.12-emu", &port) && port.domid == 7 && port.emulated,
+       "whose vif it is");
+    ok(plane_port("vif4294967303.0", &port) == -EINVAL &&
+       plane_port("vif007.0", &port) == -EINVAL && port.domid == 7,
+       "no number that is too large for a domain, or written otherwise");
 }
 
 int main(void)

@@ -71,6 +71,36 @@ static int scan(struct netbuf_stat **list, struct xlc_error *err)
     return n;
 }
 
+/* All vifs whose packets go through a proxy. */
+static int scan_planes(struct plane_seen **list, struct xlc_error *err)
+{
+    unsigned int room = 0;
+    int n = 0;
+
+    do {
+        free(*list);
+        room = (unsigned int)n + ROOM_SPARE;
+        *list = calloc(room, sizeof(**list));
+        if (!*list) return xlc_error_set(err, -ENOMEM, "out of memory");
+        n = plane_scan(*list, room, err);
+    } while (n > (int)room);
+    return n;
+}
+
+/* A vif with a proxy as a line of the list: what that holds, it alone knows. */
+static struct netbuf_stat plane_stat(const struct plane_seen *p)
+{
+    struct netbuf_stat s = {
+        .domid = p->port.domid,
+        .devid = p->port.devid,
+        .emulated = p->port.emulated,
+        .cut = !p->served,
+    };
+
+    memcpy(s.vif, p->vif, sizeof(s.vif));
+    return s;
+}
+
 /* An interface's name as text; a dash for none. */
 static void show_name(char out[IFNAMSIZ], const char *name)
 {
@@ -78,25 +108,46 @@ static void show_name(char out[IFNAMSIZ], const char *name)
                  *name ? (unsigned int)strnlen(name, IFNAMSIZ) : 1);
 }
 
-static void print_table(const struct netbuf_stat *list, int n)
+static void print_header(void)
 {
-    char vif[IFNAMSIZ], ifb[IFNAMSIZ];
-    int i;
-
     printf("%5s %5s %-15s %-15s %9s %12s %9s  %-5s %s\n", "DOMID", "DEVID",
            "VIF", "BUFFER", "PACKETS", "BYTES", "DROPS", "OWNER", "STATE");
-    for (i = 0; i < n; i++) {
-        const struct netbuf_stat *s = &list[i];
+}
 
-        show_name(vif, s->vif);
-        show_name(ifb, s->ifb);
-        printf("%5u %5u %-15s %-15s %9llu %12llu %9llu  %-5s %s\n",
-               (unsigned int)s->domid, (unsigned int)s->devid, vif, ifb,
-               (unsigned long long)s->held_packets,
-               (unsigned long long)s->held_bytes,
-               (unsigned long long)s->drops,
-               netbuf_owner_alive(s->domid) ? "alive" : "none",
-               s->cut ? "cut" : "-");
+static void print_line(const struct netbuf_stat *s, const char *buffer,
+                       bool alive)
+{
+    char vif[IFNAMSIZ], shown[IFNAMSIZ];
+
+    show_name(vif, s->vif);
+    show_name(shown, buffer);
+    printf("%5u %5u %-15s %-15s %9llu %12llu %9llu  %-5s %s\n",
+           (unsigned int)s->domid, (unsigned int)s->devid, vif, shown,
+           (unsigned long long)s->held_packets,
+           (unsigned long long)s->held_bytes, (unsigned long long)s->drops,
+           alive ? "alive" : "none", s->cut ? "cut" : "-");
+}
+
+/**
+ * struct listed - all there is
+ * @buffers, @n: network buffers; @planes, @m: vifs with a proxy
+ */
+struct listed {
+    struct netbuf_stat *buffers;
+    struct plane_seen *planes;
+    int n, m;
+};
+
+static void print_table(const struct listed *l)
+{
+    if (l->n + l->m) print_header();
+    for (int i = 0; i < l->n; i++)
+        print_line(&l->buffers[i], l->buffers[i].ifb,
+                   netbuf_owner_alive(l->buffers[i].domid));
+    for (int i = 0; i < l->m; i++) {
+        struct netbuf_stat s = plane_stat(&l->planes[i]);
+
+        print_line(&s, "(proxy)", l->planes[i].served);
     }
 }
 
@@ -130,7 +181,8 @@ static void gen_flag(yajl_gen g, const char *key, bool value)
     yajl_gen_bool(g, value);
 }
 
-static void gen_stat(yajl_gen g, const struct netbuf_stat *s)
+static void gen_stat(yajl_gen g, const struct netbuf_stat *s, bool proxy,
+                     bool alive)
 {
     yajl_gen_map_open(g);
     gen_count(g, "domid", s->domid);
@@ -142,23 +194,28 @@ static void gen_stat(yajl_gen g, const struct netbuf_stat *s)
     gen_count(g, "held_bytes", s->held_bytes);
     gen_count(g, "drops_packets", s->drops);
     gen_flag(g, "cut", s->cut);
-    gen_flag(g, "owner_alive", netbuf_owner_alive(s->domid));
+    gen_flag(g, "proxy", proxy);
+    gen_flag(g, "owner_alive", alive);
     yajl_gen_map_close(g);
 }
 
-static int print_json(const struct netbuf_stat *list, int n,
-                      struct xlc_error *err)
+static int print_json(const struct listed *l, struct xlc_error *err)
 {
     yajl_gen g = yajl_gen_alloc(NULL);
     const unsigned char *text;
     size_t len;
-    int i;
 
     if (!g) return xlc_error_set(err, -ENOMEM, "out of memory");
     yajl_gen_config(g, yajl_gen_beautify, 1);
     yajl_gen_array_open(g);
-    for (i = 0; i < n; i++)
-        gen_stat(g, &list[i]);
+    for (int i = 0; i < l->n; i++)
+        gen_stat(g, &l->buffers[i], false,
+                 netbuf_owner_alive(l->buffers[i].domid));
+    for (int i = 0; i < l->m; i++) {
+        struct netbuf_stat s = plane_stat(&l->planes[i]);
+
+        gen_stat(g, &s, true, l->planes[i].served);
+    }
     /* A failure before shows here: the document is not complete then. */
     if (yajl_gen_array_close(g) != yajl_gen_status_ok ||
         yajl_gen_get_buf(g, &text, &len) != yajl_gen_status_ok) {
@@ -172,14 +229,18 @@ static int print_json(const struct netbuf_stat *list, int n,
 
 static int do_list(const struct netbuf_args *args, struct xlc_error *err)
 {
-    CLEANUP_FREE struct netbuf_stat *list = NULL;
-    int n = scan(&list, err);
+    CLEANUP_FREE struct netbuf_stat *buffers = NULL;
+    CLEANUP_FREE struct plane_seen *planes = NULL;
+    struct listed l = { .n = scan(&buffers, err) };
 
-    if (n < 0) return fail(err);
+    if (l.n >= 0) l.m = scan_planes(&planes, err);
+    if (l.n < 0 || l.m < 0) return fail(err);
+    l.buffers = buffers;
+    l.planes = planes;
     if (args->json) {
-        if (print_json(list, n, err)) return fail(err);
-    } else if (n) {
-        print_table(list, n);
+        if (print_json(&l, err)) return fail(err);
+    } else {
+        print_table(&l);
     }
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "remus-netbuf: can't write: %s\n", strerror(errno));

@@ -3,12 +3,13 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <net/if.h>
 
 #include "plane.h"
+#include "plane-name.h"
 
 /**
  * struct look - the filters of an interface
@@ -42,55 +43,103 @@ int plane_left(struct tc *tc, const char *vif)
     return r ? r : l.found;
 }
 
-/* "vif3.0" is domain 3's; its TAPs have other names. */
-static bool is_vif(const char *name, uint32_t *domid_r)
-{
-    char *end;
-    unsigned long n;
+/**
+ * struct walk - all vifs that have a plane
+ * @each: called for each; Return: 0 or a negative errno
+ * @n: how many there were that did not fail; @list, @room: for plane_scan()
+ * @domid: only of this domain, unless @all
+ */
+struct walk {
+    int (*each)(struct walk *w, const char *vif,
+                const struct netbuf_port *port, struct xlc_error *err);
+    struct tc tc;
+    struct plane_seen *list;
+    unsigned int room, n;
+    uint32_t domid;
+    bool all;
+};
 
-    if (strncmp(name, "vif", 3) || name[3] < '0' || name[3] > '9')
-        return false;
-    n = strtoul(name + 3, &end, 10);
-    *domid_r = (uint32_t)n;
-    return *end == '.' && n <= UINT16_MAX;
+static int walk_one(struct walk *w, const char *vif, struct xlc_error *err)
+{
+    struct netbuf_port port;
+    int r;
+
+    if (plane_port(vif, &port) || (!w->all && port.domid != w->domid))
+        return 0;
+    r = plane_left(&w->tc, vif);
+    if (r < 0)
+        return xlc_error_set(err, r, "%s: can't list its filters: %s", vif,
+                             tc_why(&w->tc, r));
+    if (!r) return 0;
+    r = w->each(w, vif, &port, err);
+    if (!r) w->n++;
+    return r;
 }
 
-/* Clear those of @domid, or of any domain. Return: how many had a plane */
-static int clear(uint32_t domid, bool any, struct xlc_error *err)
+/* One that fails does not keep the others from it. Return: the first error */
+static int walk(struct walk *w, struct xlc_error *err)
 {
     struct if_nameindex *all = if_nameindex();
-    struct tc tc = { 0 };
-    int r, one, n = 0;
+    int r;
 
     if (!all)
         return xlc_error_set(err, -errno, "can't list the interfaces: %s",
                              strerror(errno));
-    r = tc_open(&tc, err);
+    r = tc_open(&w->tc, err);
     for (struct if_nameindex *i = r ? NULL : all; i && i->if_index; i++) {
-        uint32_t whose;
+        int one = walk_one(w, i->if_name, err);
 
-        if (!is_vif(i->if_name, &whose) || (!any && whose != domid)) continue;
-        one = plane_left(&tc, i->if_name);
-        if (one < 0)
-            xlc_error_set(err, one, "%s: can't list its filters: %s",
-                          i->if_name, tc_why(&tc, one));
-        if (one > 0) {
-            one = plane_clear(&tc, i->if_name, err);
-            n += !one;
-        }
         if (one < 0 && !r) r = one;
     }
-    tc_close(&tc);
+    tc_close(&w->tc);
     if_freenameindex(all);
-    return r ? r : n;
+    return r;
+}
+
+static int clear_one(struct walk *w, const char *vif,
+                     const struct netbuf_port *port, struct xlc_error *err)
+{
+    (void)port;
+    return plane_clear(&w->tc, vif, err);
 }
 
 int plane_clear_domain(uint32_t domid, struct xlc_error *err)
 {
-    return clear(domid, false, err);
+    struct walk w = { .each = clear_one, .domid = domid };
+    int r = walk(&w, err);
+
+    return r ? r : (int)w.n;
 }
 
 int plane_clear_all(struct xlc_error *err)
 {
-    return clear(0, true, err);
+    struct walk w = { .each = clear_one, .all = true };
+    int r = walk(&w, err);
+
+    return r ? r : (int)w.n;
+}
+
+static int note_one(struct walk *w, const char *vif,
+                    const struct netbuf_port *port, struct xlc_error *err)
+{
+    char tap[IFNAMSIZ];
+
+    (void)err;
+    if (w->n >= w->room) return 0; /* counted all the same */
+    w->list[w->n] = (struct plane_seen){ .port = *port };
+    snprintf(w->list[w->n].vif, IFNAMSIZ, "%s", vif);
+    /* It goes when the process does that reads it. */
+    w->list[w->n].served = !plane_name(tap, vif, false) &&
+                           if_nametoindex(tap);
+    return 0;
+}
+
+int plane_scan(struct plane_seen *list, unsigned int room,
+               struct xlc_error *err)
+{
+    struct walk w = { .each = note_one, .list = list, .room = room,
+                      .all = true };
+    int r = walk(&w, err);
+
+    return r ? r : (int)w.n;
 }

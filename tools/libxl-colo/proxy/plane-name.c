@@ -6,18 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "netbuf-name.h"
 #include "plane-name.h"
 
-int plane_name(char name[IFNAMSIZ], const char *vif, bool inbound)
+int plane_port(const char *vif, struct netbuf_port *port)
 {
     static const char head[] = "vif", emulated[] = "-emu";
+    size_t len = strnlen(vif, IFNAMSIZ), numbers;
     char ifb[IFNAMSIZ];
-    struct netbuf_port port;
-    size_t len, numbers;
     int n;
 
-    len = strnlen(vif, IFNAMSIZ);
     if (len >= IFNAMSIZ || strncmp(vif, head, sizeof(head) - 1))
         return -EINVAL;
     vif += sizeof(head) - 1;
@@ -27,8 +24,18 @@ int plane_name(char name[IFNAMSIZ], const char *vif, bool inbound)
     /* The buffer's names have the same numbers, and a parser. */
     n = snprintf(ifb, sizeof(ifb), "rb%.*s%s", (int)numbers, vif,
                  vif[numbers] ? "e" : "");
-    if (n < 0 || (size_t)n >= sizeof(ifb)) return -ERANGE;
-    if (netbuf_name_parse(ifb, &port)) return -EINVAL;
+    if (n < 0 || (size_t)n >= sizeof(ifb)) return -EINVAL;
+    return netbuf_name_parse(ifb, port);
+}
+
+int plane_name(char name[IFNAMSIZ], const char *vif, bool inbound)
+{
+    struct netbuf_port port;
+    char ifb[IFNAMSIZ];
+    int n = plane_port(vif, &port);
+
+    if (!n) n = netbuf_name_format(ifb, &port);
+    if (n) return n;
     n = snprintf(name, IFNAMSIZ, "x%c%s", inbound ? 'i' : 'o', ifb + 2);
     return n > 0 && n < IFNAMSIZ ? 0 : -ERANGE;
 }

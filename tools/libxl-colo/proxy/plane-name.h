@@ -14,14 +14,24 @@
 
 #include <net/if.h>
 
+#include "netbuf-name.h"
+
+/**
+ * plane_port() - whose vif is it?
+ * @vif: "vif<domid>.<devid>", perhaps with "-emu" behind it
+ *
+ * Return: 0; -EINVAL if @vif is not the name of a vif, or a number of it is
+ * too large
+ */
+int plane_port(const char *vif, struct netbuf_port *port);
+
 /**
  * plane_name() - the TAP of a vif
  * @name: where to
  * @vif: "vif<domid>.<devid>", perhaps with "-emu" behind it
  * @inbound: the one that leads into the guest
  *
- * Return: 0; -EINVAL if @vif is not the name of a vif, -ERANGE if a number
- * of it is too large
+ * Return: 0; -EINVAL as plane_port(), -ERANGE if a name is too long
  */
 int plane_name(char name[IFNAMSIZ], const char *vif, bool inbound);
 

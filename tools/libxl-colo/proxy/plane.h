@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "plane-tc.h"
+#include "netbuf-name.h"
 #include "tapdev.h"
 
 /*
@@ -134,6 +135,26 @@ int plane_clear_domain(uint32_t domid, struct xlc_error *err);
 
 /* The same for every domain. */
 int plane_clear_all(struct xlc_error *err);
+
+/**
+ * struct plane_seen - a vif whose packets go to a plane
+ * @port: whose it is
+ * @served: a process reads what the guest sends; if not, the vif is closed
+ */
+struct plane_seen {
+    char vif[IFNAMSIZ];
+    struct netbuf_port port;
+    bool served;
+};
+
+/**
+ * plane_scan() - all of them
+ * @list: @room entries
+ *
+ * Return: how many there are, which may be more than @room; a negative errno
+ */
+int plane_scan(struct plane_seen *list, unsigned int room,
+               struct xlc_error *err);
 
 /**
  * plane_filters() - the filters of a vif whose numbers are these
