@@ -2,8 +2,6 @@
 /* conn-stream.c - A PROTO_CH_PROXY connection as the stream of a proxy */
 #include <config.h>
 
-#include <errno.h>
-
 #include "conn-stream.h"
 
 /* The other end's orderly close is this end's, too. */

@@ -8,7 +8,7 @@
 #include "proto-fields.h"
 
 static_assert(PROTO_NAME_MAX <= PROTO_TEXT_MAX &&
-              PROTO_ADDR_MAX <= PROTO_TEXT_MAX, "proto_write_fields() has room");
+              PROTO_ADDR_MAX <= PROTO_TEXT_MAX, "there is room");
 
 static void store_int(void *dst, size_t size, uint64_t v)
 {

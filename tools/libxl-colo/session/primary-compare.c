@@ -2,8 +2,6 @@
 /* primary-compare.c - When the primary makes a checkpoint, and what for */
 #include <config.h>
 
-#include <assert.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "cleanup.h"
