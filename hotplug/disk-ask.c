@@ -11,6 +11,9 @@
  * disk-ask --claim alone|paired|handed SOCKET|IDENTITY
  *     notes whether another host may have, or has, taken over from a
  *     primary's image: by its plugin, or, if nothing serves it, in its file.
+ * disk-ask --outrank SOCKET|IDENTITY
+ *     makes a primary's image newer than that of another host can be that
+ *     has taken over from it.
  * disk-ask --start IDENTITY HOST
  *     may a guest start from the image, if HOST's answer is what comes on
  *     standard input? 0 yes; 1 no; 3 ask again; 4 the answer tells nothing of
@@ -46,7 +49,7 @@ static const char *const claims[] = {
     [IDENTITY_GIVEN] = "handed",
 };
 
-/* Return: exit status */
+/* Return: exit status, always 1 */
 static int said(const struct xlc_error *err)
 {
     fprintf(stderr, "%s\n", err->msg);
@@ -80,10 +83,7 @@ static int ask_plugin(const char *path)
     struct xlc_error err = XLC_ERROR_INIT;
     struct diskctl_status st;
 
-    if (call(path, &ask, &st, &err)) {
-        fprintf(stderr, "%s\n", err.msg);
-        return 1;
-    }
+    if (call(path, &ask, &st, &err)) return said(&err);
     if (st.role >= sizeof(roles) / sizeof(roles[0])) {
         fprintf(stderr, "the plugin's role is unknown\n");
         return 1;
@@ -95,15 +95,32 @@ static int ask_plugin(const char *path)
 
 /* ---- Claims -------------------------------------------------------------- */
 
-static int note(const char *path, enum identity_claim which,
-                struct xlc_error *err)
+/* The other host's takeover is one generation. */
+#define BEYOND 2u
+
+static bool served(const char *path)
 {
-    struct identity id;
-    int rc = identity_load(&diskio_real, path, &id, err);
+    struct stat st;
+
+    return !stat(path, &st) && S_ISSOCK(st.st_mode);
+}
+
+static int load(const char *path, struct identity *id, struct xlc_error *err)
+{
+    int rc = identity_load(&diskio_real, path, id, err);
 
     if (rc == -ENOENT)
         return xlc_error_set(err, rc, "%s is missing: nothing is known of the "
                              "image", path);
+    return rc;
+}
+
+static int note(const char *path, enum identity_claim which,
+                struct xlc_error *err)
+{
+    struct identity id;
+    int rc = load(path, &id, err);
+
     if (rc) return rc;
     /* It has become a copy: nobody claims those. */
     if (id.role != IDENTITY_PRIMARY) return 0;
@@ -111,11 +128,43 @@ static int note(const char *path, enum identity_claim which,
     return identity_save(&diskio_real, path, &id, false, err);
 }
 
+/* A bitmap of the generation before counts for nothing from here on. */
+static int outrank_file(const char *path, struct xlc_error *err)
+{
+    struct identity id;
+    int rc = load(path, &id, err);
+
+    if (rc) return rc;
+    if (id.role != IDENTITY_PRIMARY)
+        return xlc_error_set(err, -EPERM, "%s is a copy", id.image);
+    id.generation += BEYOND;
+    if (identity_claim(&id) == IDENTITY_GIVEN)
+        identity_set_claim(&id, IDENTITY_HAS_PEER);
+    return identity_save(&diskio_real, path, &id, false, err);
+}
+
+static int outrank(const char *path)
+{
+    struct diskctl_ask ask = { .op = DISKCTL_STATUS };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct diskctl_status st;
+    int rc;
+
+    if (served(path)) {
+        rc = call(path, &ask, &st, &err);
+        ask.op = DISKCTL_OUTRANK;
+        if (!rc) ask.a = st.generation + BEYOND;
+        if (!rc) rc = call(path, &ask, NULL, &err);
+    } else {
+        rc = outrank_file(path, &err);
+    }
+    return rc ? said(&err) : 0;
+}
+
 static int claim(const char *word, const char *path)
 {
     struct diskctl_ask ask = { .op = DISKCTL_CLAIM };
     struct xlc_error err = XLC_ERROR_INIT;
-    struct stat st;
     int rc;
 
     while (ask.a < sizeof(claims) / sizeof(claims[0]) &&
@@ -125,7 +174,7 @@ static int claim(const char *word, const char *path)
         fprintf(stderr, "'%s' is none of alone, paired, handed\n", word);
         return 2;
     }
-    if (!stat(path, &st) && S_ISSOCK(st.st_mode))
+    if (served(path))
         rc = call(path, &ask, NULL, &err);
     else
         rc = note(path, (enum identity_claim)ask.a, &err);
@@ -185,11 +234,13 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "--alone")) return alone(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "--claim"))
         return claim(argv[2], argv[3]);
+    if (argc == 3 && !strcmp(argv[1], "--outrank")) return outrank(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "--start"))
         return start(argv[2], argv[3]);
     if (argc == 2) return ask_plugin(argv[1]);
     fprintf(stderr, "usage: disk-ask SOCKET\n       disk-ask --alone DEVICE\n"
             "       disk-ask --claim alone|paired|handed SOCKET|IDENTITY\n"
+            "       disk-ask --outrank SOCKET|IDENTITY\n"
             "       disk-ask --start IDENTITY HOST\n");
     return 2;
 }

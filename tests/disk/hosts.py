@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """hosts.py - Hosts that serve images by disk-serve and block-colo
 
-A host is a folder: the scripts are built anew for it, as make does. xenstore
+ssh is a program that runs what it is told on the other host's folders. A host is a folder: the scripts are built anew for it, as make does. xenstore
 is two small programs that keep a folder."""
 import os
 import signal
@@ -10,10 +10,20 @@ import subprocess
 
 import rig
 from rig import (ACCEPT, ALONE, CLAIM, FOLLOW, MARK, PAIRED, PROTECT, STOP,
-                 WAIT, WAIT_DURABLE, WAIT_SYNCED)
+                 WAIT, WAIT_DURABLE, WAIT_SYNCED, ok, same)
 
 SIZE = 4 << 20
 SOURCE = os.environ.get("abs_top_srcdir") or "."
+
+XL = os.path.join(rig.TOP, "xl")
+SSH = """#!/bin/sh
+echo "$*" >>{log}
+{bend}
+[ "$1 $2 $3" = "-oBatchMode=yes -oConnectTimeout=5 {name}" ] || exit 9
+export XL_COLO_DISK_SERVE={bin}/disk-serve PATH={bin}:$PATH
+exec sh -c "$4"
+"""
+FORCE = "'xl remus-disk force "
 
 FAKE = {
     "xenstore-read": """#!/bin/sh
@@ -37,6 +47,7 @@ class Host:
 
     def __init__(self, folder, name):
         self.dir = os.path.join(folder, name)
+        self.more = {}  # of the environment
         self.bin = os.path.join(self.dir, "bin")
         self.xs = os.path.join(self.dir, "xs")
         for path in self.bin, self.xs:
@@ -65,7 +76,7 @@ class Host:
 
     def env(self):
         asan = rig.sanitizer()
-        return {**os.environ, "XS": self.xs,
+        return {**os.environ, **self.more, "XS": self.xs,
                 **({"LD_PRELOAD": " ".join(asan),
                     "ASAN_OPTIONS": "detect_leaks=0"} if asan else {})}
 
@@ -147,3 +158,87 @@ def part(a):
     """The session ended in order: the other one's copy will never run."""
     ask(a, STOP)
     ask(a, CLAIM, ALONE)
+
+
+class Hosts:
+    """Two hosts, and an image that was mirrored from one to the other."""
+
+    def __init__(self, folder, name):
+        self.one = Host(folder, f"{name}-one")
+        self.two = Host(folder, f"{name}-two")
+        self.log = f"{self.one.dir}/asked"
+        for host in self.one, self.two:
+            os.symlink(XL, f"{host.bin}/xl")
+        # As sshd has it, which brought the session from the one to the two.
+        self.two.more["SSH_CONNECTION"] = "one.example 1 other 22"
+        self.bend()
+        self.bend_back()
+        self.image = self.one.image("disk.img", text=b"the guest's own")
+        self.copy = f"{self.two.dir}/it's a copy.img"
+        self.a = self.b = None
+        self.epoch = 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.one.end_all()
+        self.two.end_all()
+
+    def bend(self, what=""):
+        """What ssh does first."""
+        self.one.program("ssh", SSH.format(log=self.log, bend=what,
+                                           name="other", bin=self.two.bin))
+
+    def bend_back(self, what=""):
+        """The same on the other host."""
+        self.two.program("ssh", SSH.format(log=self.log, bend=what,
+                                           name="one.example",
+                                           bin=self.one.bin))
+
+    def asked(self, forget=True):
+        """How often since the last time."""
+        try:
+            with open(self.log, encoding="utf-8") as file:
+                lines = file.readlines()
+            if forget:
+                os.unlink(self.log)
+        except FileNotFoundError:
+            lines = []
+        return len(lines)
+
+    def protect(self):
+        """As xl remus does: the first time, and later."""
+        self.a = self.one.serve("primary", self.image, rig.UUID)[1]
+        status, self.b, said = self.two.serve("secondary", self.copy,
+                                              rig.UUID, SIZE)
+        assert not status, said
+        pair(self.a, self.b, self.epoch)
+        self.epoch += 10
+        same(self.one.serve("pair", self.image, "other", "ssh",
+                            self.copy)[0], 0, "the image learns of its peer")
+
+    def crash(self):
+        """Host one is gone. Return: what it had written alone."""
+        handle = client(self.a)
+        handle.pwrite(b"alone", 8192)
+        handle.shutdown()
+        os.kill(self.one.pid(self.a), 9)
+        while self.one.serve("folder", self.image)[0] == 0:
+            pass
+
+    def refused(self, label, *words, host=None, image=None):
+        status, out, said = (host or self.one).serve(
+            "primary", image or self.image, rig.UUID)
+        good = ok(status == 1 and not out and
+                  not [word for word in words if word not in said], label)
+        if not good:
+            print(f"# {status} {out!r} {said!r}")
+        return said
+
+    def starts(self, label):
+        status, out, said = self.one.serve("primary", self.image, rig.UUID)
+        if not ok(status == 0 and os.path.isdir(out), label):
+            print(f"# {status} {said!r}")
+        self.a = out
+        return said

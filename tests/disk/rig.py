@@ -31,10 +31,10 @@ PLUGIN = os.environ.get("XLCOLO_PLUGIN") or os.path.join(
     TOP, "nbdkit-xlcolo-plugin.so")
 (STATUS, PROTECT, MARK, WAIT, WAIT_DURABLE, WAIT_SYNCED, STOP, RATE, FOLLOW,
  ACCEPT, DISCARD, TAKEOVER, SVM_OPEN, CHECKPOINT, SVM_CLOSE,
- UNTAKE, CLAIM) = range(1, 18)
+ UNTAKE, CLAIM, OUTRANK) = range(1, 19)
 SOLO, SYNCING, SYNCED, PROTECTED = range(4)
 IDLE, GREETING, FILLING, FOLLOWING = range(4)
-ALONE, PAIRED, HANDED = range(3)
+ALONE, PAIRED, HANDED, TAKEN = range(4)
 NO_SVM, SVM_SHUT, SVM_RUNS, SVM_MERGING = range(4)
 NUMBERS = ("role state mode generation size epoch held durable accepted "
            "lacking unsafe intents queued queue_limit copied waits wait_us losses "
@@ -315,8 +315,9 @@ class Pair:
         self.prim.ask(WAIT_DURABLE, self.epoch - 1, 60000)
 
     def failover(self, generation):
-        """The secondary becomes the primary."""
+        """The secondary becomes the primary, and its guest runs."""
         self.sec.ask(TAKEOVER, generation)
+        self.sec.ask(CLAIM, ALONE)
         self.prim, self.sec = self.sec, self.prim
 
 

@@ -3,8 +3,7 @@
 """test-disk-claim.py - RULES A7: an image that was a primary's, as TAP
 
 The host of a guest is lost, and comes back with its image. A guest starts
-from it only if the other host has nothing newer, and it can be asked. ssh is
-a program that runs what it is told on the other host's folders."""
+from it only if the other host has nothing newer, and it can be asked."""
 import fcntl
 import os
 import shutil
@@ -14,19 +13,9 @@ import threading
 import time
 
 import rig
-from hosts import SIZE, Host, ask, client, pair, part
+from hosts import FORCE, SIZE, Hosts, ask, client, pair, part
 from rig import (ALONE, CLAIM, HANDED, MARK, PAIRED, STATUS, TAKEOVER,
                  WAIT_SYNCED, Pair, ok, same)
-
-XL = os.path.join(rig.TOP, "xl")
-SSH = """#!/bin/sh
-echo "$*" >>{log}
-{bend}
-[ "$1 $2 $3" = "-oBatchMode=yes -oConnectTimeout=5 other" ] || exit 9
-export XL_COLO_DISK_SERVE={bin}/disk-serve PATH={bin}:$PATH
-exec sh -c "$4"
-"""
-
 
 # ---- The plugin ------------------------------------------------------------------
 
@@ -129,82 +118,6 @@ def versions(folder):
 
 
 # ---- disk-serve, block-colo and the other host -----------------------------------
-
-class Hosts:
-    """Two hosts, and an image that was mirrored from one to the other."""
-
-    def __init__(self, folder, name):
-        self.one = Host(folder, f"{name}-one")
-        self.two = Host(folder, f"{name}-two")
-        self.log = f"{self.one.dir}/asked"
-        os.symlink(XL, f"{self.two.bin}/xl")
-        self.bend()
-        self.image = self.one.image("disk.img", text=b"the guest's own")
-        self.copy = f"{self.two.dir}/it's a copy.img"
-        self.a = self.b = None
-        self.epoch = 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.one.end_all()
-        self.two.end_all()
-
-    def bend(self, what=""):
-        """What ssh does first."""
-        self.one.program("ssh", SSH.format(log=self.log, bend=what,
-                                           bin=self.two.bin))
-
-    def asked(self, forget=True):
-        """How often since the last time."""
-        try:
-            with open(self.log, encoding="utf-8") as file:
-                lines = file.readlines()
-            if forget:
-                os.unlink(self.log)
-        except FileNotFoundError:
-            lines = []
-        return len(lines)
-
-    def protect(self):
-        """As xl remus does: the first time, and later."""
-        self.a = self.one.serve("primary", self.image, rig.UUID)[1]
-        status, self.b, said = self.two.serve("secondary", self.copy,
-                                              rig.UUID, SIZE)
-        assert not status, said
-        pair(self.a, self.b, self.epoch)
-        self.epoch += 10
-        same(self.one.serve("pair", self.image, "other", "ssh",
-                            self.copy)[0], 0, "the image learns of its peer")
-
-    def crash(self):
-        """Host one is gone. Return: what it had written alone."""
-        handle = client(self.a)
-        handle.pwrite(b"alone", 8192)
-        handle.shutdown()
-        os.kill(self.one.pid(self.a), 9)
-        while self.one.serve("folder", self.image)[0] == 0:
-            pass
-
-    def refused(self, label, *words):
-        status, out, said = self.one.serve("primary", self.image, rig.UUID)
-        good = ok(status == 1 and not out and
-                  not [word for word in words if word not in said], label)
-        if not good:
-            print(f"# {status} {out!r} {said!r}")
-        return said
-
-    def starts(self, label):
-        status, out, said = self.one.serve("primary", self.image, rig.UUID)
-        if not ok(status == 0 and os.path.isdir(out), label):
-            print(f"# {status} {said!r}")
-        self.a = out
-        return said
-
-
-FORCE = "'xl remus-disk force "
-
 
 def promoted(folder):
     with Hosts(folder, "promoted") as h:

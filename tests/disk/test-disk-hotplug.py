@@ -12,7 +12,7 @@ import tempfile
 
 import rig
 from hosts import SIZE, Host, ask, client, pair, part
-from rig import STATUS, TAKEOVER, ok, same, skip
+from rig import ALONE, CLAIM, STATUS, TAKEOVER, ok, same, skip
 
 OTHER = "00000000-1111-2222-3333-444444444444"
 
@@ -171,8 +171,18 @@ def copies(one, two):
     status, b, _ = two.serve("secondary", copy, rig.UUID, SIZE)
     same(status, 0, "as a copy it goes on")
     same(ask(b, TAKEOVER, 2)["role"], 1, "this host takes over")
+    keep = f"{b}/keep"
+    with subprocess.Popen(["true"]) as gone, open(keep, "w",
+                                                  encoding="ascii") as file:
+        file.write(f"{gone.pid}\n")
+    refused(two, "A7: without its session, no guest gets it",
+            "no guest is known to have run", "primary", copy, OTHER)
+    with open(keep, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
     same(two.serve("primary", copy, OTHER)[:2], (0, b),
-         "then the one that runs is found for a guest")
+         "while that lives, the one that runs is found for a guest")
+    ask(b, CLAIM, ALONE)
+    os.unlink(keep)
     two.serve("end", copy)
     same(two.serve("primary", copy, OTHER)[0], 0, "and started later")
     two.serve("end", copy)

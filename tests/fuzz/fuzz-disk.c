@@ -89,6 +89,11 @@ static void answer(const uint8_t *b, size_t len)
     rc = claim_judge(&mine, &a, "b", &why);
     MUST(!rc == !why.msg[0]);
     if (!a.known || a.id.generation > 3) MUST(rc);
+    identity_set_claim(&mine, IDENTITY_TAKEN);
+    xlc_error_clear(&why);
+    rc = claim_judge(&mine, &a, "b", &why);
+    MUST(!rc == !why.msg[0]);
+    if (!a.known || a.id.generation > 3 || a.served || a.solo) MUST(rc);
 }
 
 /* Every group fits what is before it; what they say stays as it is. */

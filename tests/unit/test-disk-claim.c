@@ -69,6 +69,9 @@ static void test_format(void)
     len = say(text, CLAIM_HEAD "idle ", &longest);
     ok(len <= CLAIM_ANSWER_MAX && !claim_parse(&a, text, len, NULL) &&
        !a.served, "the longest");
+    len = say(text, CLAIM_HEAD "solo ", &mine);
+    ok(!claim_parse(&a, text, len, NULL) && a.solo && !a.served,
+       "one whose guest ran on");
     len = (size_t)snprintf(text, sizeof(text), CLAIM_HEAD "idle none\n");
     ok(!claim_parse(&a, text, len, NULL) && !a.known, "nothing is known");
     err = (struct xlc_error)XLC_ERROR_INIT;
@@ -79,7 +82,7 @@ static void test_format(void)
 static void judge(uint64_t generation, uint32_t role, bool served, int want,
                   const char *what)
 {
-    struct claim_answer a = { served, true, mine };
+    struct claim_answer a = { .served = served, .known = true, .id = mine };
     struct xlc_error err = XLC_ERROR_INIT;
     int rc;
 
@@ -94,7 +97,7 @@ static void judge(uint64_t generation, uint32_t role, bool served, int want,
 
 static void test_judge(void)
 {
-    struct claim_answer a = { false, false, mine };
+    struct claim_answer a = { .id = mine };
     struct xlc_error err = XLC_ERROR_INIT;
 
     judge(3, IDENTITY_SECONDARY, false, 0, "a copy that nobody keeps");
@@ -114,9 +117,51 @@ static void test_judge(void)
     ok(claim_judge(&mine, &a, "hostb", &err) == -EPERM, "%s", err.msg);
 }
 
+/* Ours was taken over in generation 3, and nobody knows whether a guest ran
+ * from it. */
+static void judge_taken(struct claim_answer a, int want, const char *what)
+{
+    struct identity taken = mine;
+    struct xlc_error err = XLC_ERROR_INIT;
+    int rc;
+
+    identity_set_claim(&taken, IDENTITY_TAKEN);
+    a.known = true;
+    rc = claim_judge(&taken, &a, "hosta", &err);
+    ok(rc == want && (!rc || (strstr(err.msg, "hosta") &&
+                              strstr(err.msg, mine.image))),
+       "RULES A7: taken over: %s%s%s", what, rc ? ": " : "", err.msg);
+}
+
+static void test_taken(void)
+{
+    struct claim_answer a = { .id = mine };
+
+    a.id.generation = 2;
+    judge_taken(a, 0, "the primary's lies there as it was");
+    a.served = true;
+    judge_taken(a, -ESTALE, "its guest has it");
+    a.served = false;
+    a.solo = true;
+    judge_taken(a, -ESTALE, "its guest ran on");
+    a.solo = false;
+    a.id.epoch++;
+    judge_taken(a, -ESTALE, "it was mirrored on");
+    a.id.epoch--;
+    a.id.generation = 4;
+    judge_taken(a, -ESTALE, "it was resumed");
+    a.id.generation = 3;
+    judge_taken(a, -ESTALE, "it was forced");
+    a.id.generation = 2;
+    a.id.flags = IDENTITY_CONSISTENT;
+    a.id.role = IDENTITY_SECONDARY;
+    judge_taken(a, -EPERM, "it is a copy by now");
+}
+
 int main(void)
 {
     test_format();
     test_judge();
+    test_taken();
     return done_testing();
 }

@@ -72,7 +72,7 @@ static void test_claim(void)
     struct identity id = good, back;
     struct xlc_error err = XLC_ERROR_INIT;
 
-    for (unsigned int c = IDENTITY_ALONE; c <= IDENTITY_GIVEN; c++) {
+    for (unsigned int c = IDENTITY_ALONE; c <= IDENTITY_TAKEN; c++) {
         size_t len;
 
         identity_set_claim(&id, (enum identity_claim)c);
@@ -184,6 +184,10 @@ static void test_use(void)
     refused(identity_may_boot(&id, false, &err), -ESTALE, &err);
     err = (struct xlc_error)XLC_ERROR_INIT;
     ok(!identity_may_boot(&id, true, &err), "once the peer was asked");
+    identity_set_claim(&id, IDENTITY_TAKEN);
+    refused(identity_may_boot(&id, false, &err), -ESTALE, &err);
+    err = (struct xlc_error)XLC_ERROR_INIT;
+    ok(!identity_may_boot(&id, true, &err), "taken over, and asked");
     identity_set_claim(&id, IDENTITY_GIVEN);
     refused(identity_may_boot(&id, true, &err), -ESTALE, &err);
     id.flags = 0;

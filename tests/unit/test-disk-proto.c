@@ -311,7 +311,7 @@ static void questions(void)
     for (size_t n = 0; n < DISKCTL_ASK_LEN; n++)
         refused = refused && diskctl_get_ask(&got, buf, n) == -EPROTO;
     ok(refused, "cut at any octet it is none");
-    buf[5] = DISKCTL_CLAIM + 1;
+    buf[5] = DISKCTL_OUTRANK + 1;
     ok(diskctl_get_ask(&got, buf, DISKCTL_ASK_LEN) == -EPROTO,
        "an unknown one is refused");
     memset(&st, 0, sizeof(st));

@@ -261,7 +261,8 @@ static void test_promote(void)
     free(b);
     ok(!identity_load(&io, "/d/x.identity", &id, &err) &&
        id.role == IDENTITY_PRIMARY && id.generation == 4 && id.epoch == 11 &&
-       id.flags == IDENTITY_CONSISTENT, "RULES A7: and its identity says so");
+       id.flags == (IDENTITY_CONSISTENT | IDENTITY_UNOPENED),
+       "RULES A7: and its identity says so, and that no guest has run");
     b = fake_disk_get(d, JOURNAL, &size);
     ok(put(s, 12, 0, 1, 1, &err) == -EPERM, "%s", err.msg);
     store_close(s, NULL);

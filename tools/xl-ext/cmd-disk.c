@@ -167,6 +167,17 @@ static int history(const struct asked *a, char **what, int n)
     return 1;
 }
 
+/* The same, of the image here that is mirrored to that path there. */
+static int origin(const struct asked *a, char **what, int n)
+{
+    (void)a;
+    (void)n;
+    execl(diskserve_program(), diskserve_program(), "origin", what[0],
+          what[1], (char *)NULL);
+    xl_say(CMD, "%s: %s", diskserve_program(), strerror(errno));
+    return 1;
+}
+
 static int force(const struct asked *a, char **what, int n)
 {
     int status = serve("force", what[0]);
@@ -189,8 +200,9 @@ static const struct {
     int (*run)(const struct asked *a, char **what, int n);
 } actions[] = {
     { "end", 1, 1, end },         { "force", 1, 1, force },
-    { "history", 1, 1, history }, { "status", 0, 1, show },
-    { "sums", 1, 1, sums },       { "verify", 2, 2, verify },
+    { "history", 1, 1, history }, { "origin", 2, 2, origin },
+    { "status", 0, 1, show },     { "sums", 1, 1, sums },
+    { "verify", 2, 2, verify },
 };
 
 int main_disk(const struct xl_globals *g, int argc, char **argv)

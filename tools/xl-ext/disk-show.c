@@ -149,9 +149,10 @@ static const char *claim(const struct diskctl_status *st)
         [IDENTITY_ALONE] = "alone",
         [IDENTITY_HAS_PEER] = "paired",
         [IDENTITY_GIVEN] = "given",
+        [IDENTITY_TAKEN] = "taken",
     };
 
-    return st->claim <= IDENTITY_GIVEN ? claims[st->claim] : "unknown";
+    return st->claim <= IDENTITY_TAKEN ? claims[st->claim] : "unknown";
 }
 
 /* ---- Table --------------------------------------------------------------- */
@@ -180,7 +181,9 @@ void disk_show_table(FILE *out, const struct disk_list *d)
                 bytes(lacking, one->st.lacking),
                 bytes(queued, one->st.queued),
                 *one->device ? one->device : "-");
-        if (one->st.claim)
+        if (one->st.claim == IDENTITY_TAKEN)
+            fprintf(out, "  taken over; no guest has run from it yet\n");
+        else if (one->st.claim)
             fprintf(out, "  %s %s\n", one->st.claim == IDENTITY_GIVEN
                     ? "given to" : "paired with",
                     *one->peer ? one->peer : "a host that is not known");

@@ -14,6 +14,8 @@
 #include <xenstore.h>
 
 #include "announce.h"
+#include "diskserve.h"
+#include "host.h"
 #include "log.h"
 #include "netbuf.h"
 #include "number.h"
@@ -216,6 +218,27 @@ static void announce(const struct hands *h, uint32_t domid)
                 "something, others may not reach it\n", e.msg);
 }
 
+/* RULES A7: the other host may have taken its disks and died before the guest
+ * ran there: what it has must be the older one from here on. */
+static int keep_disks(const struct hands *h, uint32_t domid,
+                      struct xlc_error *err)
+{
+    int n = 0, r = 0;
+    libxl_device_disk *disks = libxl_device_disk_list(h->ctx, domid, &n);
+
+    for (int i = 0; disks && i < n && !r; i++) {
+        const char *const words[] = { "resume", disks[i].pdev_path, NULL };
+
+        if (!disks[i].readwrite || !host_disk_mirrored(&disks[i])) continue;
+        r = diskserve(words, NULL, err);
+        if (r)
+            xlc_error_wrap(err, "its disk %s can't be made the newest; it "
+                           "stays suspended", disks[i].vdev);
+    }
+    libxl_device_disk_list_free(disks, n);
+    return r;
+}
+
 static int resume(const struct hands *h, uint32_t domid, const char *what,
                   struct xlc_error *err)
 {
@@ -226,7 +249,8 @@ static int resume(const struct hands *h, uint32_t domid, const char *what,
     fprintf(stderr, "xl remus-stop: resuming '%s' (domain %u). It MUST NOT "
             "run on the other host: two copies of it would spoil its disks "
             "and its clients' data.\n", what, domid);
-    r = free_network(domid, err);
+    r = keep_disks(h, domid, err);
+    if (!r) r = free_network(domid, err);
     if (r) return r;
     if (suspended && xc_domain_resume(h->xch, domid, 1) < 0)
         return xlc_error_set(err, -errno, "the hypervisor does not resume "

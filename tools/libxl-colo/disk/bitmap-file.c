@@ -426,6 +426,16 @@ int bitmap_close(struct bitmap *b, struct xlc_error *err)
     return rc;
 }
 
+int bitmap_renew(struct bitmap *b, uint64_t generation, struct xlc_error *err)
+{
+    LOCK_SCOPE(&b->lock);
+
+    while (b->writing) pthread_cond_wait(&b->synced, &b->lock);
+    b->key.generation = generation;
+    everything(b);
+    return b->forgotten ? 0 : make_file(b, err);
+}
+
 int bitmap_forget(struct bitmap *b, struct xlc_error *err)
 {
     LOCK_SCOPE(&b->lock);

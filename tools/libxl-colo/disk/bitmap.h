@@ -128,6 +128,10 @@ void bitmap_end(struct bitmap *b, const struct bitmap_hold *h,
 int bitmap_held(struct bitmap *b, uint64_t epoch);
 int bitmap_durable(struct bitmap *b, uint64_t epoch);
 
+/* The image is of another history from now on, of which nobody else has
+ * anything: all is lacking. */
+int bitmap_renew(struct bitmap *b, uint64_t generation, struct xlc_error *err);
+
 /* The peer is gone: what is not durable there is lacking. */
 void bitmap_lost(struct bitmap *b);
 

@@ -56,7 +56,8 @@ int claim_parse(struct claim_answer *out, const char *text, size_t len,
         return xlc_error_set(err, -EPROTO, "it answers nonsense: is its "
                              "xl-colo another version?");
     n.served = next(&c, "served ");
-    if (!n.served && !next(&c, "idle "))
+    n.solo = !n.served && next(&c, "solo ");
+    if (!n.served && !n.solo && !next(&c, "idle "))
         return xlc_error_set(err, -EPROTO, "it answers nonsense");
     if (next(&c, "none") && rcur_done(&c)) {
         n.known = false;
@@ -68,6 +69,32 @@ int claim_parse(struct claim_answer *out, const char *text, size_t len,
                                  : "it answers nonsense");
     }
     *out = n;
+    return 0;
+}
+
+/* Of what was taken over from @theirs, which is no newer. */
+static int judge_taken(const struct identity *mine,
+                       const struct claim_answer *theirs, const char *host,
+                       struct xlc_error *err)
+{
+    if (theirs->id.role != IDENTITY_PRIMARY)
+        return xlc_error_set(err, -EPERM, "%s may not be the newest: it was "
+                             "taken over from %s, whose image is a copy of "
+                             "yet another one now", mine->image, host);
+    if (theirs->served)
+        return xlc_error_set(err, -ESTALE, "%s is not the newest: it was taken "
+                             "over, no guest is known to have run from it, "
+                             "and %s has the guest's own disk in use",
+                             mine->image, host);
+    if (theirs->solo)
+        return xlc_error_set(err, -ESTALE, "%s is not the newest: it was taken "
+                             "over, no guest is known to have run from it, "
+                             "and on %s the guest ran on", mine->image, host);
+    if (theirs->id.epoch > mine->epoch)
+        return xlc_error_set(err, -ESTALE, "%s is not the newest: it was taken "
+                             "over, no guest is known to have run from it, "
+                             "and %s was mirrored to another host since",
+                             mine->image, host);
     return 0;
 }
 
@@ -91,6 +118,8 @@ int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
                              "the guest runs or ran last, and this is "
                              "generation %" PRIu64, mine->image, host,
                              id->generation, mine->generation);
+    if (identity_claim(mine) == IDENTITY_TAKEN)
+        return judge_taken(mine, theirs, host, err);
     if (id->role == IDENTITY_SECONDARY && theirs->served)
         return xlc_error_set(err, -EBUSY, "%s may not be the newest: %s keeps "
                              "a copy of it at this moment, which may take "

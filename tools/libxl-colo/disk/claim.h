@@ -18,10 +18,12 @@
 /**
  * struct claim_answer - what the other host has
  * @served: an nbdkit has the image at this moment
+ * @solo: none has, and its guest ran on there when it lost its peer
  * @known: there is an identity; then @id is it
  */
 struct claim_answer {
     bool served;
+    bool solo;
     bool known;
     struct identity id;
 };
@@ -38,6 +40,9 @@ int claim_parse(struct claim_answer *out, const char *text, size_t len,
  * have to begin with this host. Which epoch it is at does not matter: as long
  * as it took nothing over, the primary's image is what the guest boots from
  * (RULES B3).
+ *
+ * If @mine was taken over, and no guest is known to have run from it, then it
+ * is the newest only if nothing ran on from @theirs.
  *
  * Return: 0; -EBUSY: the copy may still take over, ask again; -ESTALE, -EPERM,
  * -ENOENT: no

@@ -41,7 +41,7 @@ int diskctl_get_ask(struct diskctl_ask *ask, const uint8_t *buf, size_t len)
     n.b = rcur_u64(&c);
     rcur_zero(&c, 8);
     if (!rcur_done(&c) || !magic || op < DISKCTL_STATUS ||
-        op > DISKCTL_CLAIM)
+        op > DISKCTL_OUTRANK)
         return -EPROTO;
     n.op = (enum diskctl_op)op;
     *ask = n;

@@ -47,6 +47,9 @@
  * @DISKCTL_CLAIM: primary: @a is enum identity_claim; durable with the answer.
  *                 Without IDENTITY_HAS_PEER there is no MARK; the others only
  *                 while nothing is mirrored
+ * @DISKCTL_OUTRANK: primary, while nothing is mirrored: be of generation @a,
+ *                   newer than a peer that may have taken over. Who has such
+ *                   an image is asked all the same
  */
 enum diskctl_op {
     DISKCTL_STATUS = 1,
@@ -66,6 +69,7 @@ enum diskctl_op {
     DISKCTL_SVM_CLOSE = 15,
     DISKCTL_UNTAKE = 16,
     DISKCTL_CLAIM = 17,
+    DISKCTL_OUTRANK = 18,
 };
 
 struct diskctl_ask {

@@ -82,6 +82,38 @@ static int claim(struct disknode *n, uint64_t which, struct xlc_error *err)
     return 0;
 }
 
+/* RULES A7: the guest goes on here, although the other host may have taken
+ * over: newer than that can be. The identity first: a bitmap of another
+ * generation counts for nothing. */
+static int outrank(struct disknode *n, uint64_t generation,
+                   struct xlc_error *err)
+{
+    struct identity id = n->id;
+    struct mirror_status ms = { .state = MIRROR_SOLO };
+    int rc;
+
+    if (!n->primary || !n->o.dir) return no_primary(err);
+    if (n->mirror) mirror_status(n->mirror, &ms);
+    if (ms.state != MIRROR_SOLO)
+        return xlc_error_set(err, -EBUSY, "%s is mirrored at this moment: "
+                             "end the protection first", n->o.image);
+    if (generation <= id.generation)
+        return xlc_error_set(err, -EINVAL, "generation %" PRIu64 " is not newer "
+                             "than %" PRIu64, generation, id.generation);
+    id.generation = generation;
+    if (identity_claim(&id) == IDENTITY_GIVEN)
+        identity_set_claim(&id, IDENTITY_HAS_PEER);
+    rc = identity_save(n->io, n->id_path, &id, false, err);
+    if (rc) return rc;
+    pthread_mutex_lock(&n->state_lock);
+    n->id = id;
+    pthread_mutex_unlock(&n->state_lock);
+    n->taken = 0;
+    if (n->bitmap && bitmap_renew(n->bitmap, generation, NULL))
+        return bitmap_forget(n->bitmap, err);
+    return 0;
+}
+
 static int wait_for(struct disknode *n, const struct diskctl_ask *ask,
                     struct xlc_error *err)
 {
@@ -153,6 +185,8 @@ static int one_at_a_time(struct disknode *n, struct follow *f,
         return disknode_untake(n, err);
     case DISKCTL_CLAIM:
         return claim(n, ask->a, err);
+    case DISKCTL_OUTRANK:
+        return outrank(n, ask->a, err);
     default:
         return protect(n, ask->a, steal_fd(&own), err);
     }
@@ -191,6 +225,7 @@ int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
     case DISKCTL_SVM_CLOSE:
     case DISKCTL_UNTAKE:
     case DISKCTL_CLAIM:
+    case DISKCTL_OUTRANK:
         break;
     }
     return one_at_a_time(n, f, ask, steal_fd(&own), err);

@@ -112,6 +112,7 @@ static int old_identity(struct disknode *n, struct xlc_error *err)
     struct identity id = n->id;
     int rc;
 
+    identity_set_claim(&id, IDENTITY_ALONE);
     id.role = IDENTITY_SECONDARY;
     id.generation = n->before;
     rc = identity_save(n->io, n->id_path, &id, true, err);

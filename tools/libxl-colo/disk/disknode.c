@@ -41,6 +41,12 @@ static void first_identity(struct disknode *n)
     snprintf(n->id.image, sizeof(n->id.image), "%s", n->o.image);
 }
 
+static int opened(struct disknode *n, struct xlc_error *err)
+{
+    identity_set_claim(&n->id, IDENTITY_ALONE);
+    return identity_save(n->io, n->id_path, &n->id, false, err);
+}
+
 static int primary_identity(struct disknode *n, struct xlc_error *err)
 {
     int rc = identity_load(n->io, n->id_path, &n->id, err);
@@ -54,7 +60,9 @@ static int primary_identity(struct disknode *n, struct xlc_error *err)
     if (rc) return rc;
     rc = identity_may_boot(&n->id, n->o.newest, err);
     if (rc && n->o.force) xlc_error_clear(err);
-    return rc && n->o.force ? 1 : rc;
+    if (rc) return n->o.force ? 1 : rc;
+    /* It was asked for, and a guest runs from it from here on. */
+    return identity_claim(&n->id) == IDENTITY_TAKEN ? opened(n, err) : 0;
 }
 
 /* A new history, so that whatever is newer elsewhere is not of it. */
@@ -85,8 +93,10 @@ static int force_copy(struct disknode *n, struct xlc_error *err)
     if (!(n->id.flags & IDENTITY_CONSISTENT)) return 1;
     rc = disknode_open_secondary(n, err);
     if (rc) return rc;
-    if (follow_store(n->follow))
-        return disknode_takeover(n, generation, true, err);
+    if (follow_store(n->follow)) {
+        rc = disknode_takeover(n, generation, true, err);
+        return rc ? rc : opened(n, err);
+    }
     rc = follow_close(n->follow, err);
     n->follow = NULL;
     if (!rc) n->fd = diskio_open(n->io, n->o.image, 0, err);

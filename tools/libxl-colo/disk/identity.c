@@ -13,14 +13,17 @@
 
 #define IDENTITY_MAGIC   0x584c43444944310aull /* "XLCDID1\n" */
 #define IDENTITY_VERSION 2u
-#define FLAGS_CLAIM      (IDENTITY_PAIRED | IDENTITY_HANDED)
+#define FLAGS_CLAIM      (IDENTITY_PAIRED | IDENTITY_HANDED | \
+                          IDENTITY_UNOPENED)
 #define FLAGS_KNOWN      (IDENTITY_CONSISTENT | IDENTITY_MERGING | FLAGS_CLAIM)
 
 static bool claim_makes_sense(const struct identity *id)
 {
     uint32_t claim = id->flags & FLAGS_CLAIM;
 
-    return !claim || (claim != FLAGS_CLAIM && id->role == IDENTITY_PRIMARY);
+    /* One of them at most. */
+    return !claim || (!(claim & (claim - 1)) &&
+                      id->role == IDENTITY_PRIMARY);
 }
 
 /* What must hold of one in memory and of one on disk. */
@@ -166,9 +169,10 @@ int identity_belongs(const struct identity *id, const uint8_t uuid[16],
 
 enum identity_claim identity_claim(const struct identity *id)
 {
-    return id->flags & IDENTITY_HANDED   ? IDENTITY_GIVEN
-           : id->flags & IDENTITY_PAIRED ? IDENTITY_HAS_PEER
-                                         : IDENTITY_ALONE;
+    return id->flags & IDENTITY_HANDED     ? IDENTITY_GIVEN
+           : id->flags & IDENTITY_PAIRED   ? IDENTITY_HAS_PEER
+           : id->flags & IDENTITY_UNOPENED ? IDENTITY_TAKEN
+                                           : IDENTITY_ALONE;
 }
 
 void identity_set_claim(struct identity *id, enum identity_claim claim)
@@ -176,6 +180,7 @@ void identity_set_claim(struct identity *id, enum identity_claim claim)
     id->flags &= ~FLAGS_CLAIM;
     if (claim == IDENTITY_HAS_PEER) id->flags |= IDENTITY_PAIRED;
     if (claim == IDENTITY_GIVEN) id->flags |= IDENTITY_HANDED;
+    if (claim == IDENTITY_TAKEN) id->flags |= IDENTITY_UNOPENED;
 }
 
 int identity_may_boot(const struct identity *id, bool newest,
@@ -195,5 +200,10 @@ int identity_may_boot(const struct identity *id, bool newest,
         return xlc_error_set(err, -ESTALE, "%s may not be the newest: it was "
                              "mirrored, and the other host, which could have "
                              "taken over, was not asked", id->image);
+    if (identity_claim(id) == IDENTITY_TAKEN && !newest)
+        return xlc_error_set(err, -ESTALE, "%s may not be the newest: it was "
+                             "taken over, no guest is known to have run from "
+                             "it, and the host from which it was taken was "
+                             "not asked", id->image);
     return 0;
 }

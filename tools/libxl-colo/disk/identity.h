@@ -31,14 +31,22 @@ enum identity_role {
 #define IDENTITY_MERGING    2u /* an overlay holds newer data than the image */
 #define IDENTITY_PAIRED     4u /* primary: another host may have taken over */
 #define IDENTITY_HANDED     8u /* primary: another host was told to */
+#define IDENTITY_UNOPENED  16u /* primary: took over, and no guest has run */
 
 /**
  * enum identity_claim - of another host on a primary's image
  * @IDENTITY_ALONE: nobody's: no copy of it may run
  * @IDENTITY_HAS_PEER: a copy could take over, and perhaps did: to be asked
  * @IDENTITY_GIVEN: the guest was given to the other host
+ * @IDENTITY_TAKEN: taken over from the other host, and no guest is known to
+ *                  have run from it: that one is to be asked
  */
-enum identity_claim { IDENTITY_ALONE, IDENTITY_HAS_PEER, IDENTITY_GIVEN };
+enum identity_claim {
+    IDENTITY_ALONE,
+    IDENTITY_HAS_PEER,
+    IDENTITY_GIVEN,
+    IDENTITY_TAKEN,
+};
 
 /**
  * struct identity - of an image

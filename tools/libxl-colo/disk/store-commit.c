@@ -366,6 +366,7 @@ int store_promote(struct store *s, uint64_t generation,
     id.role = IDENTITY_PRIMARY;
     id.generation = generation;
     id.epoch = s->durable;
+    identity_set_claim(&id, IDENTITY_TAKEN);
     if (overlay_epoch) {
         id.flags |= IDENTITY_MERGING;
         id.overlay_generation = s->id.generation;

@@ -20,9 +20,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
+#include "identity.h"
 #include "log.h"
 #include "secondary.h"
 
@@ -157,7 +159,8 @@ int secondary_disks_whole(struct secondary *s, enum sec_ev ev, uint64_t n,
 /* ---- Taking over --------------------------------------------------------- */
 
 /* While the file is there, a detach does not end the plugin: a takeover that
- * fails is taken back, and for that it must live. */
+ * fails is taken back, and for that it must live. While the process that it
+ * names lives, its guest gets the disk although it never ran (disk-claim). */
 static void keep(const struct disks_one *one, bool on)
 {
     char path[DISKSERVE_FOLDER_MAX + 8];
@@ -168,9 +171,11 @@ static void keep(const struct disks_one *one, bool on)
         unlink(path);
         return;
     }
-    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) log_warn("%s: %s", path, strerror(errno));
-    else close(fd);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+              0600);
+    if (fd < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+        log_warn("%s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
 }
 
 /* The disk is of the same moment as the memory, or it is not opened. */
@@ -228,10 +233,19 @@ int secondary_disks_take(struct secondary *s, struct xlc_error *err)
     return r;
 }
 
+/* RULES A7: the guest runs. Until this is durable the image does not start
+ * again unless the primary's host was asked. */
 void secondary_disks_taken(struct secondary *s)
 {
-    for (unsigned int i = 0; i < s->disks.list.n; i++)
+    for (unsigned int i = 0; i < s->disks.list.n; i++) {
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (disks_ask(&s->disks, i, DISKCTL_CLAIM, IDENTITY_ALONE, 0, -1, NULL,
+                      &e))
+            log_warn("%s: %s: before it is started again the other host will "
+                     "be asked", s->rec.name, e.msg);
         keep(&s->disks.at[i], false);
+    }
 }
 
 /* ---- Letting go ---------------------------------------------------------- */

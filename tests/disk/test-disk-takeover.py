@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-disk-takeover.py - RULES A7: a takeover that nobody ended, as TAP
+
+The other host has taken the disks, and died before its guest ran. Its image
+is of a newer generation, and holds no more than the old one; on the guest's
+own host the guest may have gone on."""
+import os
+import shutil
+import tempfile
+
+import rig
+from hosts import FORCE, SIZE, Hosts, ask, client, pair
+from rig import (ALONE, CLAIM, HANDED, MARK, OUTRANK, PAIRED, STATUS,
+                 TAKEN, TAKEOVER, UNTAKE, Pair, ok, same)
+
+
+# ---- The plugin ------------------------------------------------------------------
+
+def opened():
+    """kill -9 before and after the guest's first step."""
+    with Pair(SIZE).start() as pair_:
+        node = pair_.b
+        pair_.protect()
+        pair_.a.kill()
+        same(node.ask(TAKEOVER, 2)["claim"], TAKEN,
+             "a takeover says of the image that no guest has run from it")
+        ask_as_primary(node)
+        no = rig.refused(node.start, newest=0, force=0)
+        ok(no and "no guest is known to have run" in no[1],
+           "A7: killed before a guest ran: it does not start unasked")
+        node.start(newest=1)
+        same(node.status()["claim"], ALONE, "asked, it does")
+        node.kill()
+        same(rig.refused(node.start, newest=0), None, "from then on by itself")
+    with Pair(SIZE).start() as pair_:
+        node = pair_.b
+        pair_.protect()
+        pair_.a.kill()
+        pair_.failover(2)
+        ask_as_primary(node)
+        same(rig.refused(node.start, newest=0, force=0), None,
+             "killed when the guest ran: it starts by itself")
+    with Pair(SIZE).start() as pair_:
+        node = pair_.b
+        pair_.protect()
+        pair_.a.ask(rig.STOP)
+        node.ask(TAKEOVER, 2)
+        node.ask(UNTAKE)
+        same((node.status()["generation"], node.status()["claim"]), (1, ALONE),
+             "what was given back is a copy as before")
+        pair_.epoch += 10
+        pair_.protect()
+        ok(True, "which the primary mirrors to again")
+
+
+def ask_as_primary(node):
+    node.kill()
+    node.params["role"] = "primary"
+
+
+def outrank():
+    """The guest goes on where the other host may have taken over."""
+    with Pair(SIZE).start() as pair_:
+        node = pair_.a
+        pair_.protect()
+        no = rig.refused(node.ask, OUTRANK, 3)
+        ok(no and "end the protection first" in no[1],
+           "no image is made newer while it is mirrored")
+        node.ask(rig.STOP)
+        no = rig.refused(pair_.b.ask, OUTRANK, 3)
+        ok(no and "no primary" in no[1], "nor a copy")
+        no = rig.refused(node.ask, OUTRANK, 1)
+        ok(no and "not newer" in no[1], "nor to what it is")
+        handle = node.client()
+        pair_.b.ask(TAKEOVER, 2)
+        st = node.ask(OUTRANK, 3)
+        same((st["generation"], st["claim"], st["lacking"]),
+             (3, PAIRED, SIZE),
+             "A7: under the guest it is two generations on, all is lacking, "
+             "and the other host is to be asked")
+        handle.pwrite(b"later", 4096)
+        handle.shutdown()
+        node.kill()
+        no = rig.refused(node.start, newest=0)
+        ok(no and "was not asked" in no[1], "killed: it is")
+        node.start(newest=1)
+        st = node.status()
+        same((st["generation"], st["lacking"]), (3, SIZE),
+             "and it knows what it was")
+        # The other one's generation is older now: it becomes a copy.
+        pair_.b.stop()
+        pair_.b.start(force=0)
+        pair_.epoch += 10
+        pair_.protect()
+        pair_.durable()
+        ok(pair_.a.content() == pair_.b.content(),
+           "A2: what took over for nothing is overwritten, without force")
+        node.ask(rig.STOP)
+        node.ask(CLAIM, HANDED)
+        same(node.ask(OUTRANK, 5)["claim"], PAIRED,
+             "one that was given away is to be asked for, too")
+        no = rig.refused(node.ask, MARK, 99)
+        ok(no, "and nothing is marked without a mirror")
+
+
+# ---- disk-serve and the other host -----------------------------------------------
+
+NOBODY = "no guest is known to have run from it"
+
+
+def taken(folder, name):
+    """The other host is lost between its takeover and its guest."""
+    h = Hosts(folder, name)
+    h.protect()
+    ask(h.b, TAKEOVER, 2)
+    h.two.serve("end", h.copy)
+    return h
+
+
+def their_start(h, label, *words):
+    """Of the image that was taken over."""
+    if words:
+        return h.refused(f"A7: {label}", *words, host=h.two, image=h.copy)
+    status, out, said = h.two.serve("primary", h.copy, rig.UUID)
+    if not ok(status == 0 and os.path.isdir(out), label):
+        print(f"# {status} {said!r}")
+    h.b = out
+    return said
+
+
+def resumed(folder):
+    with taken(folder, "resumed") as h:
+        client(h.a).shutdown()
+        same(h.one.serve("resume", h.image)[0], 0,
+             "the guest is resumed by somebody's word")
+        st = ask(h.a, STATUS)
+        same((st["generation"], st["claim"]), (3, PAIRED),
+             "A7: its image is newer than what took over")
+        h.bend("echo down >&2; exit 255")
+        h.one.serve("end", h.image)
+        said = h.starts("it reboots when the other host is away: it ran on")
+        ok("(down)" in said, "and that is said")
+        h.bend()
+        their_start(h, "what took over does not start, for it is older",
+                    "is not the newest", "generation 3", FORCE + h.copy)
+        h.one.serve("end", h.image)
+        h.asked()
+        h.starts("the resumed one does")
+        same(h.asked(), 1, "when the other host has told of its own")
+        h.protect()
+        for host, path in (h.one, h.image), (h.two, h.copy):
+            host.serve("end", path)
+        with open(h.image, "rb") as mine, open(h.copy, "rb") as theirs:
+            ok(mine.read() == theirs.read(), "and is mirrored to it again")
+        # Nothing serves it: the same in its file.
+        same(h.one.serve("resume", h.image)[0], 0, "resumed without an nbdkit")
+        h.starts("it starts")
+        same(ask(h.a, STATUS)["generation"], 5, "two generations on")
+
+
+def lost(folder):
+    """Both hosts were lost."""
+    with taken(folder, "lost") as h:
+        os.kill(h.one.pid(h.a), 9)
+        while h.one.serve("folder", h.image)[0] == 0:
+            pass
+        h.bend_back("echo down >&2; exit 255")
+        their_start(h, "what took over does not start unasked",
+                    "may not be the newest", NOBODY, "(down)", FORCE + h.copy)
+        h.bend_back()
+        h.refused("A7: the old one does not start, for that is newer",
+                  "is not the newest", "generation 2")
+        h.asked()
+        their_start(h, "what took over starts, if the old one lies there")
+        st = ask(h.b, STATUS)
+        same((st["generation"], st["claim"], h.asked()), (2, ALONE, 1),
+             "asked for once, and then it is the newest")
+        h.two.serve("end", h.copy)
+        h.bend_back("echo down >&2; exit 255")
+        their_start(h, "later by itself")
+
+
+def ran_on(folder):
+    """The old primary lives, and its word came too late."""
+    with taken(folder, "ran") as h:
+        their_start(h, "what took over does not start while the old one is "
+                    "in use", "is not the newest", NOBODY, "in use")
+        h.one.serve("solo", h.image)
+        h.one.serve("end", h.image)
+        their_start(h, "nor when the guest has run on from that",
+                    "is not the newest", NOBODY, "ran on")
+        state = f"{h.one.dir}/state/{os.path.basename(h.a)}"
+        os.unlink(f"{state}/peer")
+        their_start(h, "nor if that host does not know of it any more",
+                    "may not be the newest", NOBODY, "knows nothing")
+        key = os.path.basename(h.b)
+        os.unlink(f"{h.two.dir}/state/{key}/from")
+        h.asked()
+        their_start(h, "nor if nobody knows whom to ask", NOBODY,
+                    "is not known", FORCE + h.copy)
+        with open(f"{h.two.dir}/state/{key}/solo", "w",
+                  encoding="ascii") as file, \
+                open("/proc/sys/kernel/random/boot_id",
+                     encoding="ascii") as boot:
+            file.write(boot.read())
+        their_start(h, "whatever ran on there before", NOBODY)
+        same(h.asked(), 0, "nobody was asked")
+        same(h.two.serve("force", h.copy)[0], 0, "it can be forced")
+        their_start(h, "then it starts")
+        st = ask(h.b, STATUS)
+        same((st["generation"], st["claim"]), (3, ALONE),
+             "in a generation of its own")
+
+
+def two_images(folder):
+    """A guest's disks have one uuid: the image is found by its copy's path."""
+    with Hosts(folder, "both") as h:
+        h.protect()
+        first, name = h.image, h.copy
+        h.image, h.copy = h.one.image("more.img"), f"{h.two.dir}/more.img"
+        h.protect()
+        h.one.serve("resume", first)
+        status, out, _ = h.two.serve("origin", name, rig.UUID)
+        ok(status == 0 and out == "xl-colo-disk 1 idle none",
+           "who mirrored nothing says so")
+        told = h.one.serve("origin", name, rig.UUID)[1]
+        same(told, h.one.serve("history", first)[1],
+             "the image that is mirrored to a path")
+        ok(told != h.one.serve("origin", h.copy, rig.UUID)[1],
+           "is not the one that is mirrored to another")
+        same(h.one.serve("origin", name, rig.UUID.replace("6", "7"))[1],
+             "xl-colo-disk 1 idle none", "nor another guest's")
+        pair(h.a, h.b, 200)
+
+
+def main():
+    rig.need()
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="xlcolo-takeover-"))
+    try:
+        opened()
+        outrank()
+        for test in resumed, lost, ran_on, two_images:
+            test(folder)
+    finally:
+        shutil.rmtree(folder)
+    rig.done()
+
+
+main()

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-resume.c - `xl remus-stop --resume`, before a Xen that writes down what
+ * is done to it and a disk-serve that is a script
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <libxl.h>
+#include <libxl_utils.h>
+#include <xenctrl.h>
+#include <xenguest.h>
+#include <xenstore.h>
+
+#include "announce.h"
+#include "log.h"
+#include "netbuf.h"
+#include "plane.h"
+#include "status.h"
+#include "tap.h"
+#include "xl.h"
+
+static char dir[] = "/tmp/xl-colo-resume-XXXXXX";
+static char script[sizeof(dir) + 16], said[sizeof(dir) + 16];
+static const char *name = "web";
+static unsigned int resumed, unpaused, freed, ndisks, protected;
+/* What disk-serve had been told when the guest was let go. */
+static char told[256];
+
+static void read_told(void)
+{
+    FILE *f = fopen(said, "r");
+    size_t n = f ? fread(told, 1, sizeof(told) - 1, f) : 0;
+
+    told[n] = '\0';
+    if (f) fclose(f);
+}
+
+/* ---- What is not here ---------------------------------------------------- */
+
+int libxl_ctx_alloc(libxl_ctx **ctx, int version, unsigned int flags,
+                    xentoollog_logger *lg)
+{
+    (void)version, (void)flags, (void)lg;
+    *ctx = NULL;
+    return 0;
+}
+
+int libxl_ctx_free(libxl_ctx *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+xc_interface *xc_interface_open(xentoollog_logger *a, xentoollog_logger *b,
+                                unsigned int flags)
+{
+    static int x;
+
+    (void)a, (void)b, (void)flags;
+    return (xc_interface *)&x;
+}
+
+int xc_interface_close(xc_interface *xch)
+{
+    (void)xch;
+    return 0;
+}
+
+struct xs_handle *xs_open(unsigned long flags)
+{
+    static int x;
+
+    (void)flags;
+    return (struct xs_handle *)&x;
+}
+
+void xs_close(struct xs_handle *h)
+{
+    (void)h;
+}
+
+int libxl_name_to_domid(libxl_ctx *ctx, const char *what, uint32_t *domid)
+{
+    (void)ctx;
+    *domid = 7;
+    return strcmp(what, "web") != 0;
+}
+
+char *libxl_domid_to_name(libxl_ctx *ctx, uint32_t domid)
+{
+    (void)ctx, (void)domid;
+    return strdup(name);
+}
+
+libxl_dominfo *libxl_list_domain(libxl_ctx *ctx, int *n)
+{
+    libxl_dominfo *d = calloc(1, sizeof(*d));
+
+    (void)ctx;
+    if (!d) abort();
+    d->domid = 7;
+    *n = 1;
+    return d;
+}
+
+libxl_device_disk *libxl_device_disk_list(libxl_ctx *ctx, uint32_t domid,
+                                          int *n)
+{
+    static const struct {
+        const char *path, *script;
+        int writable;
+    } all[] = {
+        { "/srv/a.img", "block-colo", 1 },
+        { "/srv/b.img", NULL, 1 },
+        { "/srv/c.img", "/etc/xen/scripts/block-colo", 0 },
+        { "/srv/d.img", "/etc/xen/scripts/block-colo", 1 },
+    };
+    libxl_device_disk *d = calloc(4, sizeof(*d));
+
+    (void)ctx, (void)domid;
+    if (!d) abort();
+    for (unsigned int i = 0; i < ndisks; i++) {
+        libxl_device_disk_init(&d[i]);
+        d[i].vdev = strdup("xvda");
+        d[i].pdev_path = strdup(all[i].path);
+        d[i].script = all[i].script ? strdup(all[i].script) : NULL;
+        d[i].readwrite = all[i].writable;
+    }
+    *n = (int)ndisks;
+    return d;
+}
+
+int xc_domain_getinfolist(xc_interface *xch, uint32_t first, unsigned int most,
+                          xc_domaininfo_t *info)
+{
+    (void)xch, (void)most;
+    *info = (xc_domaininfo_t){ .domain = (domid_t)first };
+    info->flags = XEN_DOMINF_shutdown | XEN_DOMINF_paused |
+                  SHUTDOWN_suspend << XEN_DOMINF_shutdownshift;
+    return 1;
+}
+
+int xc_domain_resume(xc_interface *xch, uint32_t domid, int fast)
+{
+    (void)xch, (void)domid, (void)fast;
+    resumed++;
+    read_told();
+    return 0;
+}
+
+bool xs_resume_domain(struct xs_handle *h, unsigned int domid)
+{
+    (void)h, (void)domid;
+    return true;
+}
+
+int xc_domain_unpause(xc_interface *xch, uint32_t domid)
+{
+    (void)xch, (void)domid;
+    unpaused++;
+    return 0;
+}
+
+int netbuf_attach(struct netbuf **nb_r, uint32_t domid, struct xlc_error *err)
+{
+    (void)domid, (void)err;
+    *nb_r = NULL;
+    freed++;
+    return 0;
+}
+
+unsigned int netbuf_count(const struct netbuf *nb)
+{
+    (void)nb;
+    return 0;
+}
+
+int netbuf_open(struct netbuf *nb, struct xlc_error *err)
+{
+    (void)nb, (void)err;
+    return 0;
+}
+
+int netbuf_teardown(struct netbuf *nb, bool discard, struct xlc_error *err)
+{
+    (void)nb, (void)discard, (void)err;
+    return 0;
+}
+
+void netbuf_free(struct netbuf *nb)
+{
+    (void)nb;
+}
+
+int plane_clear_domain(uint32_t domid, struct xlc_error *err)
+{
+    (void)domid, (void)err;
+    return 0;
+}
+
+int announce_domain(libxl_ctx *ctx, uint32_t domid, struct xlc_error *err)
+{
+    (void)ctx, (void)domid, (void)err;
+    return 0;
+}
+
+/* One socket, of a guest that is protected; its uuid is all zeroes. */
+int statuses_get(struct statuses *s, struct xlc_error *err)
+{
+    static struct status one;
+
+    (void)err;
+    memcpy(one.uuid, "00000000-0000-0000-0000-000000000000", 37);
+    *s = (struct statuses){ &one, protected };
+    return 0;
+}
+
+void statuses_free(struct statuses *s)
+{
+    (void)s;
+}
+
+bool status_is_over(const struct status *s)
+{
+    (void)s;
+    return false;
+}
+
+/* ---- The trials ---------------------------------------------------------- */
+
+static void serve_by(const char *text)
+{
+    FILE *f = fopen(script, "w");
+
+    if (!f || fprintf(f, "#!/bin/sh\n%s\n", text) < 0 || fclose(f) ||
+        chmod(script, 0700))
+        abort();
+    unlink(said);
+    told[0] = '\0';
+    resumed = unpaused = freed = 0;
+}
+
+static void test_disks(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    char text[sizeof(said) + 32];
+
+    snprintf(text, sizeof(text), "echo \"$*\" >>%s", said);
+    serve_by(text);
+    ndisks = 4;
+    ok(!resume_domain("web", &e) && resumed == 1 && unpaused == 1 && freed,
+       "it goes on: %s", e.msg);
+    ok(!strcmp(told, "resume /srv/a.img\nresume /srv/d.img\n"),
+       "RULES A7: its mirrored disks are the newest before it does");
+    serve_by("echo no room >&2; exit 1");
+    ok(resume_domain("web", &e) == -EPERM && !resumed && !unpaused && !freed &&
+       strstr(e.msg, "xvda") && strstr(e.msg, "no room"),
+       "RULES A7: or it stays: %s", e.msg);
+    xlc_error_clear(&e);
+    ndisks = 0;
+    ok(!resume_domain("web", &e) && resumed == 1, "one without a disk");
+}
+
+static void test_refused(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    serve_by("exit 0");
+    ok(resume_domain("mail", &e) == -ENOENT && !resumed, "%s", e.msg);
+    xlc_error_clear(&e);
+    name = "web--incoming";
+    ok(resume_domain("web", &e) == -EINVAL && !resumed, "%s", e.msg);
+    xlc_error_clear(&e);
+    name = "web";
+    protected = 1;
+    ok(resume_domain("web", &e) == -EBUSY && !resumed, "%s", e.msg);
+    protected = 0;
+}
+
+int main(void)
+{
+    log_init("test", "/dev/null", LOG_LEVEL_ERROR);
+    if (!mkdtemp(dir)) abort();
+    snprintf(script, sizeof(script), "%s/serve", dir);
+    snprintf(said, sizeof(said), "%s/said", dir);
+    setenv("XL_COLO_DISK_SERVE", script, 1);
+    test_disks();
+    test_refused();
+    unlink(script);
+    unlink(said);
+    rmdir(dir);
+    return done_testing();
+}
