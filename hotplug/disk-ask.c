@@ -72,7 +72,7 @@ static int alone(const char *path)
 static int call(const char *path, const struct diskctl_ask *ask,
                 struct diskctl_status *st, struct xlc_error *err)
 {
-    CLEANUP_FD int sock = diskctl_connect(path, err);
+    CLEANUP_FD int sock = diskctl_connect(path, DISKCTL_ANSWER_MS, err);
 
     return sock < 0 ? sock : diskctl_call(sock, ask, -1, st, err);
 }

@@ -15,11 +15,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "disks.h"
+#include "json.h"
 #include "tap.h"
 
-#define N     2u
+#define N     8u
 #define LIMIT 1000u /* ms */
 
 static void wake(void *opaque)
@@ -40,23 +42,54 @@ static int deaf(const char *folder)
     return fd;
 }
 
+/* The first one that is silent takes all the time; the others are not even
+ * asked, however many they are. */
+static bool gave_up(const struct xlc_error *e, unsigned int i)
+{
+    return e->status == -EAGAIN &&
+           strstr(e->msg, i ? "was not asked" : "no answer in time");
+}
+
 static void test_gives_up(struct disks *d, enum diskctl_op op,
                           const char *what)
 {
-    uint64_t began = clock_ms(), took;
+    uint64_t began = clock_ms(), until = disks_until(d), took;
     unsigned int given_up = 0;
 
     for (unsigned int i = 0; i < N; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
 
-        given_up += disks_quick(d, i, op, 1, &e) == -EAGAIN &&
-                    strstr(e.msg, "no answer in time");
+        disks_quick(d, i, op, 1, until, &e);
+        given_up += gave_up(&e, i);
     }
     took = clock_ms() - began;
     /* Half of the limit is meant; a busy machine adds to it. */
     ok(given_up == N && took >= LIMIT / 2 && took < DISKS_ANSWER_MS,
        "%s of %u disks gives up after %llu ms", what, N,
        (unsigned long long)took);
+}
+
+/* On the thread that sends the heartbeats. */
+static void test_status(struct disks *d)
+{
+    uint64_t began = clock_ms(), took;
+    unsigned int silent = 0, unasked = 0;
+    CLEANUP_FREE char *text = NULL;
+    struct json j;
+
+    json_begin(&j);
+    disks_json(d, &j);
+    text = json_end(&j);
+    took = clock_ms() - began;
+    for (const char *s = text; s && (s = strstr(s, "in time")); s++)
+        silent++;
+    for (const char *s = text; s && (s = strstr(s, "not asked")); s++)
+        unasked++;
+    ok(silent == 1 && unasked == N - 1 && took >= LIMIT / 4,
+       "the status of %u disks says so after %llu ms", N,
+       (unsigned long long)took);
+    ok(d->at[0].deaf_until_ms && !d->at[1].deaf_until_ms,
+       "and only who was silent is left alone for a while");
 }
 
 int main(void)
@@ -81,6 +114,7 @@ int main(void)
     }
     test_gives_up(&d, DISKCTL_MARK, "MARK");
     test_gives_up(&d, DISKCTL_ACCEPT, "ACCEPT");
+    test_status(&d);
     disks_dispose(&d);
     for (unsigned int i = 0; i < N; i++) {
         char path[100];

@@ -16,43 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "diskctl.h"
+#include "fake-plugin.h"
+#include "identity.h"
 #include "log.h"
 #include "primary.h"
 #include "primary-disks.h"
 #include "secondary.h"
 #include "tap.h"
-
-#define FIRST 1000u
-#define NASKED 64
-
-/**
- * struct plugin - one of them, on a thread for each connection
- * @held: what WAIT reaches
- * @slow: WAIT says "not yet" that often
- * @on_wait: called before WAIT is answered
- * @fail: the question that fails, and with what, @fails times
- * @asked, @n: questions, but for STATUS
- */
-static struct plugin {
-    pthread_mutex_t lock;
-    char folder[64];
-    int listener;
-    uint64_t held;
-    unsigned int slow;
-    void (*on_wait)(void);
-    enum diskctl_op fail;
-    unsigned int fails;
-    int fail_status;
-    struct diskctl_status st;
-    struct diskctl_ask asked[NASKED];
-    unsigned int n;
-} plugin[2];
 
 static struct secondary *sec;
 static struct primary *prim;
@@ -64,16 +36,6 @@ static bool asked_before_event;
 void secondary_wake(struct secondary *s)
 {
     (void)s;
-}
-
-static unsigned int count(unsigned int i, enum diskctl_op op, uint64_t a)
-{
-    unsigned int n = 0;
-
-    LOCK_SCOPE(&plugin[i].lock);
-    for (unsigned int k = 0; k < plugin[i].n; k++)
-        n += plugin[i].asked[k].op == op && plugin[i].asked[k].a == a;
-    return n;
 }
 
 void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
@@ -88,104 +50,6 @@ void primary_event_locked(struct primary *p, enum prim_ev ev, uint64_t n)
 {
     events++;
     prim_event(&p->m, ev, n);
-}
-
-/* ---- Plugins ------------------------------------------------------------- */
-
-static int reply(struct plugin *p, const struct diskctl_ask *a)
-{
-    void (*call)(void) = NULL;
-    int r = 0;
-
-    pthread_mutex_lock(&p->lock);
-    if (a->op != DISKCTL_STATUS && p->n < NASKED) p->asked[p->n++] = *a;
-    if (p->fails && a->op == p->fail) {
-        r = p->fail_status;
-        p->fails--;
-    } else if (a->op == DISKCTL_ACCEPT) {
-        if (p->st.accepted < a->a) p->st.accepted = a->a;
-    } else if (a->op == DISKCTL_WAIT) {
-        call = p->on_wait;
-        if (p->slow || p->held < a->a) r = -ETIMEDOUT;
-        if (p->slow) p->slow--;
-    } else if (a->op == DISKCTL_TAKEOVER) {
-        p->st.role = DISKCTL_PRIMARY;
-    }
-    pthread_mutex_unlock(&p->lock);
-    if (call) call();
-    return r;
-}
-
-static void *serve(void *arg)
-{
-    struct plugin *p = *(struct plugin **)arg;
-    int fd = (int)((intptr_t *)arg)[1];
-    uint8_t ask[DISKCTL_ASK_LEN];
-
-    free(arg);
-    while (recv(fd, ask, sizeof(ask), MSG_WAITALL) == sizeof(ask)) {
-        uint8_t answer[DISKCTL_ANSWER_LEN + 2 * DISKCTL_TEXT_MAX];
-        struct diskctl_ask a;
-        size_t len;
-        int r;
-
-        if (diskctl_get_ask(&a, ask, sizeof(ask))) abort();
-        r = reply(p, &a);
-        len = diskctl_put_answer(r, r ? "the plugin says no" : "", &p->st,
-                                 answer);
-        if (send(fd, answer, len, MSG_NOSIGNAL) != (ssize_t)len) break;
-    }
-    close(fd);
-    return NULL;
-}
-
-static void *listening(void *arg)
-{
-    struct plugin *p = arg;
-
-    for (;;) {
-        int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
-        intptr_t *both = calloc(2, sizeof(*both));
-        pthread_t t;
-
-        if (fd < 0 || !both) {
-            free(both);
-            return NULL;
-        }
-        both[0] = (intptr_t)p;
-        both[1] = fd;
-        if (pthread_create(&t, NULL, serve, both)) abort();
-        pthread_detach(t);
-    }
-}
-
-static void plugin_open(struct plugin *p)
-{
-    struct sockaddr_un sa = { .sun_family = AF_UNIX };
-    pthread_t t;
-
-    pthread_mutex_init(&p->lock, NULL);
-    snprintf(p->folder, sizeof(p->folder), "/tmp/xl-colo-disks-XXXXXX");
-    if (!mkdtemp(p->folder)) abort();
-    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control", p->folder);
-    p->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (p->listener < 0 ||
-        bind(p->listener, (struct sockaddr *)&sa, sizeof(sa)) ||
-        listen(p->listener, 8) ||
-        pthread_create(&t, NULL, listening, p)) abort();
-    pthread_detach(t);
-}
-
-static void plugin_close(struct plugin *p)
-{
-    char path[128];
-
-    shutdown(p->listener, SHUT_RDWR);
-    snprintf(path, sizeof(path), "%s/control", p->folder);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/keep", p->folder);
-    unlink(path);
-    rmdir(p->folder);
 }
 
 static void anew(void)
@@ -321,6 +185,19 @@ static void test_half_accepted(void)
     secondary_disks_taken(sec);
 }
 
+/* It has had all the time that heartbeats leave. */
+static void test_silent(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    fails(0, DISKCTL_ACCEPT, -EAGAIN, 1);
+    ok(!secondary_disks_whole(sec, SEC_EV_WHOLE, 5, &e) &&
+       sec->m.accepted == 5 && !count(1, DISKCTL_ACCEPT, FIRST + 4),
+       "after a plugin that is silent no other one is asked: %s", e.msg);
+}
+
 static void test_never_mixed(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -386,6 +263,7 @@ static void test_take_last(void)
         plugin[i].held = last;
         sec->disks.at[i].served = true;
     }
+    secondary_disks_last(sec);
     secondary_disks_drop(sec);
     for (unsigned int i = 0; i < 2; i++) {
         int durable = place(i, DISKCTL_WAIT_DURABLE, last);
@@ -398,6 +276,48 @@ static void test_take_last(void)
        "heard of it, and ended the stream, before it is dropped");
     sec->m.ended = false;
     sec->last_epoch = 0;
+}
+
+/* RULES A7: the primary is told that our copy won't run when its disk is one
+ * again: a backend may have it a while longer. */
+static void test_give_back(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    untaken();
+    sec->taken = false;
+    ok(!secondary_disks_take(sec, &e) && sec->taken, "taken: %s", e.msg);
+    sec->disks.at[0].served = sec->disks.at[1].served = true;
+    fails(1, DISKCTL_UNTAKE, -EBUSY, 3);
+    secondary_disks_drop(sec);
+    ok(count(0, DISKCTL_UNTAKE, 0) == 1 && count(1, DISKCTL_UNTAKE, 0) == 4 &&
+       !sec->taken, "RULES A7: a disk that is busy is given back all the same");
+    anew();
+    untaken();
+    if (secondary_disks_take(sec, &e)) abort();
+    sec->disks.at[0].served = sec->disks.at[1].served = true;
+    fails(0, DISKCTL_UNTAKE, -EPERM, 9);
+    secondary_disks_drop(sec);
+    ok(count(0, DISKCTL_UNTAKE, 0) == 1 && !sec->taken,
+       "one that can't be is not asked for ever");
+}
+
+/* RULES A7: until the guest has run, the image says so. */
+static void test_opened(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    anew();
+    paired(4);
+    untaken();
+    if (secondary_disks_take(sec, &e)) abort();
+    ok(!count(0, DISKCTL_CLAIM, IDENTITY_ALONE), "taken, and not opened");
+    secondary_disks_taken(sec);
+    ok(count(0, DISKCTL_CLAIM, IDENTITY_ALONE) == 1 &&
+       count(1, DISKCTL_CLAIM, IDENTITY_ALONE) == 1, "opened: they say so");
+    untaken();
 }
 
 /* ---- The primary --------------------------------------------------------- */
@@ -582,9 +502,12 @@ int main(void)
     test_decided();
     test_broken();
     test_half_accepted();
+    test_silent();
     test_never_mixed();
     test_take();
     test_take_last();
+    test_give_back();
+    test_opened();
     test_sync();
     test_claim();
     test_mark();

@@ -25,7 +25,7 @@ static struct receive_shared shared;
 static struct glink_peer peer;
 static struct glink guard;
 static uint8_t heard; /* the secondary's state, as it says */
-static unsigned int attached;
+static unsigned int attached, dropped; /* how often */
 
 /* ---- What is not here: the rest of the secondary ------------------------ */
 
@@ -40,6 +40,7 @@ void secondary_event_locked(struct secondary *sec, enum sec_ev ev, uint64_t n)
 
     if (act & (SEC_DO_ASIDE | SEC_DO_REJOIN))
         sec->aside = act & (SEC_DO_ASIDE | SEC_DO_REJOIN);
+    sec->say |= act & (SEC_DO_SEND_DROPPED | SEC_DO_SEND_FAILED);
 }
 
 void secondary_event(struct secondary *sec, enum sec_ev ev, uint64_t n)
@@ -76,7 +77,7 @@ static void begin(void)
     peer = (struct glink_peer){ .secret = s.secret, .port = s.port,
                                 .addr = { "127.0.0.1" }, .naddr = 1 };
     glink_init(&guard, &peer, 0, 200);
-    attached = 0;
+    attached = dropped = 0;
 }
 
 static void end(void)
@@ -94,8 +95,10 @@ static void turn(uint8_t say)
     struct proto_msg m;
 
     attached += glink_turn(&guard, now);
-    while (glink_recv(&guard, &m, now))
+    while (glink_recv(&guard, &m, now)) {
         if (m.hdr.type == PROTO_HEARTBEAT) heard = m.u.heartbeat.state;
+        dropped += m.hdr.type == PROTO_DROPPED;
+    }
     glink_beat(&guard, now, 20, say, 7);
     secondary_accept(&s, now);
     for (unsigned int i = 0; i < LOBBY_MAX; i++)
@@ -103,6 +106,7 @@ static void turn(uint8_t say)
     for (unsigned int i = 0; i < SECONDARY_CONNS; i++)
         if (s.conns[i]) secondary_read(&s, i, now);
     secondary_heartbeat(&s, now);
+    secondary_say(&s);
     nanosleep(&nap, NULL);
 }
 
@@ -192,6 +196,24 @@ static void test_flood(void)
     end();
 }
 
+/* RULES A7: its images count as the newest once it has heard DROPPED. */
+static void test_disks_taken(void)
+{
+    begin();
+    s.taken = true;
+    UNTIL(s.m.state == SEC_DROPPED, PROTO_PRIM_SOLO);
+    heard = 0;
+    for (int i = 0; i < 50; i++)
+        turn(PROTO_PRIM_SOLO);
+    UNTIL(heard, PROTO_PRIM_SOLO);
+    ok(s.m.state == SEC_DROPPED && heard == PROTO_SEC_OPENING && !dropped,
+       "dropped, and nothing is said before the disks are given back");
+    s.taken = false;
+    UNTIL(heard == PROTO_SEC_DROPPED && dropped, PROTO_PRIM_SOLO);
+    ok(heard == PROTO_SEC_DROPPED && dropped, "but then");
+    end();
+}
+
 int main(void)
 {
     log_init("test", "/dev/null", LOG_LEVEL_ERROR);
@@ -199,5 +221,6 @@ int main(void)
     test_opening();
     test_heard();
     test_flood();
+    test_disks_taken();
     return done_testing();
 }

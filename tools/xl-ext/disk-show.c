@@ -61,7 +61,7 @@ static bool look(struct disk *d, const char *dir)
         xlc_error_set(&d->err, -ENOMEM, "no memory");
         return true;
     }
-    sock = diskctl_connect(control, &d->err);
+    sock = diskctl_connect(control, DISKCTL_ANSWER_MS, &d->err);
     if (sock >= 0) diskctl_call(sock, &ask, -1, &d->st, &d->err);
     return true;
 }

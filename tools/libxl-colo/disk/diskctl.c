@@ -85,11 +85,11 @@ int diskctl_get_answer(const uint8_t *buf, size_t len, int *status,
     return (int)(said << 16 | why);
 }
 
-int diskctl_connect(const char *path, struct xlc_error *err)
+int diskctl_connect(const char *path, unsigned int ms, struct xlc_error *err)
 {
     CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
-    const struct timeval tv = { DISKCTL_PATIENCE_S, 0 };
+    const struct timeval tv = { ms / 1000, (long)(ms % 1000) * 1000 };
 
     if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
         return xlc_error_set(err, -EINVAL, "%s: no socket's path", path);

@@ -20,7 +20,7 @@
 #define DISKCTL_NUMBERS    29u
 #define DISKCTL_ANSWER_LEN (16u + 8u * DISKCTL_NUMBERS)
 #define DISKCTL_TEXT_MAX   480u
-#define DISKCTL_PATIENCE_S 5
+#define DISKCTL_ANSWER_MS  5000u /* for who has no other idea */
 
 /**
  * enum diskctl_op - the questions; @a, @b of struct diskctl_ask
@@ -149,9 +149,9 @@ struct diskctl_status {
 
 /* ---- For the session ----------------------------------------------------- */
 
-/* The socket gives up after DISKCTL_PATIENCE_S without an answer; setsockopt()
- * says otherwise. Return: a descriptor, or a negative errno. */
-int diskctl_connect(const char *path, struct xlc_error *err);
+/* The socket gives up after @ms without an answer, or a place in the plugin's
+ * queue; not 0. Return: a descriptor, or a negative errno. */
+int diskctl_connect(const char *path, unsigned int ms, struct xlc_error *err);
 
 /**
  * diskctl_call() - ask, and wait for the answer

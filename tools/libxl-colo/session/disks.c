@@ -18,8 +18,9 @@ void disks_init(struct disks *d, void (*wake)(void *opaque), void *opaque)
     memset(d, 0, sizeof(*d));
     for (unsigned int i = 0; i < DISKLIST_MAX; i++)
         d->at[i] = (struct disks_one){ .all = d, .ctl = -1, .look = -1,
-                                       .plugin = -1 };
+                                       .last = -1, .plugin = -1 };
     d->quick_ms = DISKS_ANSWER_MS;
+    d->look_ms = DISKS_LOOK_MS;
     d->wake = wake;
     d->opaque = opaque;
 }
@@ -28,14 +29,24 @@ void disks_limit(struct disks *d, unsigned int limit_ms)
 {
     d->quick_ms = limit_ms / 2 < DISKS_ANSWER_MS ? limit_ms / 2
                                                  : DISKS_ANSWER_MS;
+    d->look_ms = limit_ms / 4 < DISKS_LOOK_MS ? limit_ms / 4 : DISKS_LOOK_MS;
 }
 
-/* What is left for one of them. */
-static unsigned int quick(const struct disks *d)
+uint64_t disks_until(const struct disks *d)
 {
-    unsigned int ms = d->quick_ms / (d->list.n ? d->list.n : 1);
+    return clock_ms() + d->quick_ms;
+}
 
-    return ms < DISKS_QUICK_MS ? DISKS_QUICK_MS : ms;
+uint64_t disks_look_until(const struct disks *d)
+{
+    return clock_ms() + d->look_ms;
+}
+
+static unsigned int left(uint64_t until_ms)
+{
+    uint64_t now = clock_ms();
+
+    return now < until_ms ? (unsigned int)(until_ms - now) : 0;
 }
 
 void disks_dispose(struct disks *d)
@@ -47,6 +58,7 @@ void disks_dispose(struct disks *d)
         if (one->plugin >= 0) close(steal_fd(&one->plugin));
         if (one->ctl >= 0) close(steal_fd(&one->ctl));
         if (one->look >= 0) close(steal_fd(&one->look));
+        if (one->last >= 0) close(steal_fd(&one->last));
     }
     d->list.n = 0;
 }
@@ -64,14 +76,6 @@ static void patience(int fd, unsigned int ms)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
-static int dial(const char *path, struct xlc_error *err)
-{
-    int fd = diskctl_connect(path, err);
-
-    if (fd >= 0) patience(fd, DISKS_ANSWER_MS);
-    return fd;
-}
-
 /* @e with the disk's name in front, as @err. */
 static int named(const struct disks *d, unsigned int i,
                  const struct xlc_error *e, struct xlc_error *err)
@@ -87,8 +91,8 @@ int disks_connect(struct disks *d, unsigned int i, struct xlc_error *err)
     char path[DISKSERVE_FOLDER_MAX + 16];
 
     snprintf(path, sizeof(path), "%s/control", one->folder);
-    one->ctl = dial(path, &e);
-    one->look = dial(path, &e);
+    one->ctl = diskctl_connect(path, DISKS_ANSWER_MS, &e);
+    one->look = diskctl_connect(path, DISKS_ANSWER_MS, &e);
     if (one->ctl >= 0 && one->look >= 0) return 0;
     return named(d, i, &e, err);
 }
@@ -136,8 +140,12 @@ static int ask_on(struct disks *d, unsigned int i, int *sock_r,
     char path[DISKSERVE_FOLDER_MAX + 16];
     struct xlc_error e = XLC_ERROR_INIT;
 
+    if (!ms)
+        return xlc_error_set(err, -EAGAIN, "disk %s: its plugin was not asked: "
+                             "others took all the time",
+                             d->list.at[i].vdev);
     snprintf(path, sizeof(path), "%s/control", d->at[i].folder);
-    if (*sock_r < 0) *sock_r = dial(path, &e);
+    if (*sock_r < 0) *sock_r = diskctl_connect(path, ms, &e);
     if (*sock_r < 0) return named(d, i, &e, err);
     patience(*sock_r, ms);
     diskctl_call(*sock_r, ask, fd, st, &e);
@@ -147,38 +155,51 @@ static int ask_on(struct disks *d, unsigned int i, int *sock_r,
     return e.status ? named(d, i, &e, err) : 0;
 }
 
+/* What may be waited for is on top. */
+static unsigned int answer_ms(const struct diskctl_ask *ask)
+{
+    switch (ask->op) {
+    case DISKCTL_PROTECT:
+        return DISKS_PROTECT_MS;
+    case DISKCTL_TAKEOVER:
+        return DISKS_TAKE_MS;
+    case DISKCTL_WAIT:
+    case DISKCTL_WAIT_DURABLE:
+    case DISKCTL_WAIT_SYNCED:
+        return DISKS_ANSWER_MS + (unsigned int)ask->b;
+    default:
+        return DISKS_ANSWER_MS;
+    }
+}
+
 int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
               uint64_t b, int fd, struct diskctl_status *st,
               struct xlc_error *err)
 {
     const struct diskctl_ask ask = { op, a, b };
-    unsigned int ms = op == DISKCTL_PROTECT ? DISKS_PROTECT_MS :
-                      op == DISKCTL_TAKEOVER ? DISKS_TAKE_MS :
-                      DISKS_ANSWER_MS;
 
-    return ask_on(d, i, &d->at[i].ctl, ms, &ask, fd, st, err);
+    return ask_on(d, i, &d->at[i].ctl, answer_ms(&ask), &ask, fd, st, err);
 }
 
 int disks_quick(struct disks *d, unsigned int i, enum diskctl_op op,
-                uint64_t a, struct xlc_error *err)
+                uint64_t a, uint64_t until_ms, struct xlc_error *err)
 {
     const struct diskctl_ask ask = { op, a, 0 };
 
-    return ask_on(d, i, &d->at[i].ctl, quick(d), &ask, -1, NULL, err);
+    return ask_on(d, i, &d->at[i].ctl, left(until_ms), &ask, -1, NULL, err);
 }
 
-int disks_all(struct disks *d, enum diskctl_op op, uint64_t a, uint64_t b,
-              struct xlc_error *err)
+int disks_last(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
+               uint64_t b, struct xlc_error *err)
 {
-    int r = 0;
+    const struct diskctl_ask ask = { op, a, op == DISKCTL_ACCEPT ? 0 : b };
 
-    for (unsigned int i = 0; i < d->list.n && !r; i++)
-        r = disks_ask(d, i, op, a, b, -1, NULL, err);
-    return r;
+    return ask_on(d, i, &d->at[i].last, answer_ms(&ask), &ask, -1, NULL, err);
 }
 
 int disks_look(struct disks *d, unsigned int i, enum diskctl_op op,
-               uint64_t a, struct diskctl_status *st, struct xlc_error *err)
+               uint64_t a, uint64_t until_ms, struct diskctl_status *st,
+               struct xlc_error *err)
 {
     const struct diskctl_ask ask = { op, a, 0 };
     struct disks_one *one = &d->at[i];
@@ -188,8 +209,9 @@ int disks_look(struct disks *d, unsigned int i, enum diskctl_op op,
     if (op == DISKCTL_STATUS && now < one->deaf_until_ms)
         return xlc_error_set(err, -EAGAIN, "disk %s: its plugin does not "
                              "answer", d->list.at[i].vdev);
-    r = ask_on(d, i, &one->look, DISKS_LOOK_MS, &ask, -1, st, err);
-    if (r == -EAGAIN) one->deaf_until_ms = clock_ms() + DISKS_DEAF_MS;
+    now = left(until_ms);
+    r = ask_on(d, i, &one->look, (unsigned int)now, &ask, -1, st, err);
+    if (r == -EAGAIN && now) one->deaf_until_ms = clock_ms() + DISKS_DEAF_MS;
     return r;
 }
 
@@ -253,6 +275,8 @@ static void numbers(const struct disks *d, const struct diskctl_status *st,
 
 void disks_json(struct disks *d, struct json *j)
 {
+    uint64_t until = disks_look_until(d);
+
     json_array(j, "disks");
     for (unsigned int i = 0; i < d->list.n; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
@@ -262,7 +286,7 @@ void disks_json(struct disks *d, struct json *j)
         json_str(j, "vdev", d->list.at[i].vdev);
         json_str(j, "peer_path", d->list.at[i].path);
         json_uint(j, "size_bytes", d->list.at[i].size);
-        if (disks_look(d, i, DISKCTL_STATUS, 0, &st, &e)) {
+        if (disks_look(d, i, DISKCTL_STATUS, 0, until, &st, &e)) {
             json_str(j, "state", "unknown");
             json_str(j, "why", e.msg);
         } else {

@@ -30,8 +30,7 @@ struct json;
 
 /* No answer within this is as good as none. */
 #define DISKS_ANSWER_MS  5000u
-#define DISKS_QUICK_MS   200u  /* the least for disks_quick() */
-#define DISKS_LOOK_MS    500u  /* on the main thread, beside heartbeats */
+#define DISKS_LOOK_MS    500u  /* of all, on the main thread, beside heartbeats */
 #define DISKS_DEAF_MS    5000u /* nor is it asked again so soon */
 #define DISKS_PROTECT_MS 15000u /* the other host's plugin is asked, too */
 #define DISKS_TAKE_MS    60000u /* what was accepted is committed first */
@@ -40,7 +39,7 @@ struct json;
  * struct disks_one - one of them
  * @all: what it is part of
  * @folder: of the image that is served here
- * @ctl, @look: to its plugin, or -1
+ * @ctl, @look, @last: to its plugin, or -1
  * @relay: to the other host, or NULL
  * @plugin: the end of @relay that is for the plugin, until it has it; or -1
  * @lost: the relay has ended; @why says how
@@ -51,7 +50,7 @@ struct json;
 struct disks_one {
     struct disks *all;
     char folder[DISKSERVE_FOLDER_MAX];
-    int ctl, look, plugin;
+    int ctl, look, last, plugin;
     struct relay *relay;
     atomic_bool lost;
     bool served, taken, told;
@@ -65,12 +64,14 @@ struct disks_one {
  * @quick_ms: for the answers of all disks to MARK, or ACCEPT: heartbeats wait
  *            for the session's lock, which is held meanwhile, and a plugin that
  *            is stopped must not look like a failed host
+ * @look_ms: for the answers of all disks to a question of the main thread,
+ *           which sends the heartbeats
  * @wake: called by a relay's thread that has ended; @opaque: its parameter
  */
 struct disks {
     struct disklist list;
     struct disks_one at[DISKLIST_MAX];
-    unsigned int quick_ms;
+    unsigned int quick_ms, look_ms;
     void (*wake)(void *opaque);
     void *opaque;
 };
@@ -109,17 +110,24 @@ int disks_ask(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
               uint64_t b, int fd, struct diskctl_status *st,
               struct xlc_error *err);
 
-/* The same for what is answered at once, with the session's lock held. */
+/* When questions that begin now, to all disks together, are to be answered:
+ * those that are asked with the session's lock held, or on the main thread. */
+uint64_t disks_until(const struct disks *d);
+uint64_t disks_look_until(const struct disks *d);
+
+/* As disks_ask() for what is answered at once; -EAGAIN: not until then. */
 int disks_quick(struct disks *d, unsigned int i, enum diskctl_op op,
-                uint64_t a, struct xlc_error *err);
+                uint64_t a, uint64_t until_ms, struct xlc_error *err);
 
-/* As disks_ask() for each disk, until one fails. */
-int disks_all(struct disks *d, enum diskctl_op op, uint64_t a, uint64_t b,
-              struct xlc_error *err);
+/* As disks_ask(), beside it: on a connection that the work thread has for
+ * what a guest wrote last. */
+int disks_last(struct disks *d, unsigned int i, enum diskctl_op op, uint64_t a,
+               uint64_t b, struct xlc_error *err);
 
-/* As disks_ask() for what is answered at once, on @look. */
+/* As disks_quick(), on @look. */
 int disks_look(struct disks *d, unsigned int i, enum diskctl_op op,
-               uint64_t a, struct diskctl_status *st, struct xlc_error *err);
+               uint64_t a, uint64_t until_ms, struct diskctl_status *st,
+               struct xlc_error *err);
 
 /* Secondary: hand the stream of disk @i to its plugin. */
 int disks_follow(struct disks *d, unsigned int i, struct xlc_error *err);

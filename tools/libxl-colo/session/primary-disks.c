@@ -36,7 +36,8 @@
 
 /* How often the checkpoint thread looks up while a disk is copied. */
 #define SYNC_MS 500u
-/* The last writes of a guest that ended may take this long. */
+/* The last writes of a guest that ended may take this long, or the limit if
+ * that is longer. The other host gives up a second before. */
 #define LAST_MS 4000u
 
 /* ---- Find ---------------------------------------------------------------- */
@@ -132,7 +133,9 @@ static int find_one(struct primary *p, const libxl_device_disk *disk,
     if (r) return r;
     l->n++;
     r = disks_connect(&p->disks, i, err);
-    if (!r) r = disks_look(&p->disks, i, DISKCTL_STATUS, 0, &st, err);
+    if (!r)
+        r = disks_look(&p->disks, i, DISKCTL_STATUS, 0,
+                       clock_ms() + DISKS_ANSWER_MS, &st, err);
     if (r) return r;
     if (st.role != DISKCTL_PRIMARY)
         return xlc_error_set(err, -EPERM, "disk %s: %s is served as a copy, "
@@ -275,23 +278,24 @@ int primary_disks_sync(struct primary *p, struct xlc_error *err)
  */
 int primary_disks_mark(struct primary *p, uint64_t n, struct xlc_error *err)
 {
-    uint64_t epoch = disk_epoch(&p->disks, n);
+    uint64_t epoch = disk_epoch(&p->disks, n), until = disks_until(&p->disks);
     int r = 0;
 
     for (unsigned int i = 0; i < p->disks.list.n && !r; i++)
-        r = disks_quick(&p->disks, i, DISKCTL_MARK, epoch, err);
+        r = disks_quick(&p->disks, i, DISKCTL_MARK, epoch, until, err);
     return r;
 }
 
 /* With the lock held, so that no cut is being drawn. */
 void primary_disks_last(struct primary *p)
 {
+    uint64_t until = disks_until(&p->disks);
     struct xlc_error e = XLC_ERROR_INIT;
     uint64_t n = p->m.cut + 1, epoch = disk_epoch(&p->disks, n);
 
     if (!p->disks.list.n || !p->m.cut || p->last_epoch || p->m.final) return;
     for (unsigned int i = 0; i < p->disks.list.n; i++)
-        if (disks_look(&p->disks, i, DISKCTL_MARK, epoch, NULL, &e)) {
+        if (disks_look(&p->disks, i, DISKCTL_MARK, epoch, until, NULL, &e)) {
             log_warn("%s: its last writes are not on the other host: %s",
                      p->rec.name, e.msg);
             return;
@@ -308,7 +312,8 @@ void primary_disks_check(struct primary *p)
 
     if (i < 0 || p->disks_over) return;
     p->disks_over = true;
-    disks_look(&p->disks, (unsigned int)i, DISKCTL_STATUS, 0, &st, &e);
+    disks_look(&p->disks, (unsigned int)i, DISKCTL_STATUS, 0,
+               disks_look_until(&p->disks), &st, &e);
     LOCK_SCOPE(&p->lock);
     if (p->m.state == PRIM_SYNCING || p->m.state == PRIM_PROTECTED ||
         p->m.state == PRIM_SWAPPING) {
@@ -328,7 +333,8 @@ void primary_disks_check(struct primary *p)
 static void wait_last(struct primary *p)
 {
     uint64_t epoch = disk_epoch(&p->disks, p->last_epoch);
-    uint64_t until = clock_ms() + LAST_MS;
+    unsigned int limit = p->o->limit_ms;
+    uint64_t until = clock_ms() + (limit > LAST_MS ? limit : LAST_MS);
 
     for (unsigned int i = 0; i < p->disks.list.n; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
@@ -407,13 +413,13 @@ uint64_t primary_disks_moved(const struct primary *p)
 /* Of the first copy, over all disks, in percent; -1: not known. */
 int primary_disks_percent(struct primary *p)
 {
-    uint64_t size = 0, lacking = 0;
+    uint64_t size = 0, lacking = 0, until = disks_look_until(&p->disks);
 
     for (unsigned int i = 0; i < p->disks.list.n; i++) {
         struct diskctl_status st;
         struct xlc_error e = XLC_ERROR_INIT;
 
-        if (disks_look(&p->disks, i, DISKCTL_STATUS, 0, &st, &e) ||
+        if (disks_look(&p->disks, i, DISKCTL_STATUS, 0, until, &st, &e) ||
             st.state == MIRROR_SOLO)
             return -1;
         size += st.size;

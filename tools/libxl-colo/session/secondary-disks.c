@@ -12,7 +12,8 @@
  * takeover.
  *
  * Thread by thread: main hands a disk's stream to its plugin, data waits and
- * accepts, work takes over or lets go when data has ended.
+ * accepts, work takes over or lets go when data has ended; before that it may
+ * take what a guest wrote last, on a connection of its own.
  */
 #include <config.h>
 
@@ -20,6 +21,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -30,8 +32,12 @@
 
 /* How often the data thread looks whether it still matters. */
 #define WAIT_MS 50u
-/* What a guest wrote before its end has this long to come. */
-#define LAST_MS 3000u
+/* What a guest wrote before its end has this long to come, or the limit if
+ * that is longer; the primary waits for a second more. */
+#define LAST_MS 4000u
+/* A destroyed domain's backends let go of its disks within this. */
+#define GIVE_BACK_MS  10000u
+#define GIVE_BACK_NAP 100u
 
 static void wake(void *opaque)
 {
@@ -130,13 +136,18 @@ static int wait_one(struct secondary *s, unsigned int i, uint64_t epoch,
 
 /* Every disk holds the epoch. One that does not say that it took it may have
  * taken it all the same, as may the others: there is no way back to the epoch
- * before, so this one counts, and take_one() asks again. With the lock held. */
+ * before, so this one counts, and take_one() asks again. One that is silent
+ * has had all the time that there is. With the lock held. */
 static void accept_all(struct secondary *s, uint64_t epoch)
 {
-    for (unsigned int i = 0; i < s->disks.list.n; i++) {
+    uint64_t until = disks_until(&s->disks);
+    int r = 0;
+
+    for (unsigned int i = 0; i < s->disks.list.n && r != -EAGAIN; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
 
-        if (disks_quick(&s->disks, i, DISKCTL_ACCEPT, epoch, &e))
+        r = disks_quick(&s->disks, i, DISKCTL_ACCEPT, epoch, until, &e);
+        if (r)
             log_error("%s: %s; it is asked again", s->rec.name, e.msg);
     }
 }
@@ -217,6 +228,9 @@ static int take_one(struct secondary *s, unsigned int i,
     relay_stop(steal_ptr(&one->relay));
     if (st.role != DISKCTL_PRIMARY) {
         keep(one, true);
+        pthread_mutex_lock(&s->lock);
+        s->taken = true;
+        pthread_mutex_unlock(&s->lock);
         r = disks_ask(&s->disks, i, DISKCTL_TAKEOVER, st.generation + 1, 0,
                       -1, NULL, err);
     }
@@ -252,52 +266,76 @@ void secondary_disks_taken(struct secondary *s)
 
 /* The primary ends the streams when it has heard that the epoch is durable;
  * what the plugins say of that must not be cut off on its way. */
-static void wait_heard(struct secondary *s, uint64_t epoch)
+static void wait_heard(struct secondary *s, uint64_t epoch, uint64_t until)
 {
-    uint64_t until = clock_ms() + LAST_MS;
-
     for (unsigned int i = 0; i < s->disks.list.n; i++) {
         struct xlc_error e = XLC_ERROR_INIT;
         uint64_t now = clock_ms();
 
         /* No stream brings what follows: this is answered when it ends. */
-        disks_ask(&s->disks, i, DISKCTL_WAIT, epoch + 1,
-                  now < until ? until - now : 0, -1, NULL, &e);
+        disks_last(&s->disks, i, DISKCTL_WAIT, epoch + 1,
+                   now < until ? until - now : 0, &e);
     }
 }
 
-/* The guest ended by itself: all that it wrote shall be here. */
-static void take_last(struct secondary *s, uint64_t n)
+static int last_all(struct secondary *s, enum diskctl_op op, uint64_t epoch,
+                    uint64_t until, struct xlc_error *err)
 {
-    uint64_t epoch = disk_epoch(&s->disks, n), until = clock_ms() + LAST_MS;
-    struct xlc_error e = XLC_ERROR_INIT;
     int r = 0;
 
     for (unsigned int i = 0; i < s->disks.list.n && !r; i++) {
         uint64_t now = clock_ms();
 
-        r = disks_ask(&s->disks, i, DISKCTL_WAIT, epoch,
-                      now < until ? until - now : 0, -1, NULL, &e);
+        r = disks_last(&s->disks, i, op, epoch, now < until ? until - now : 0,
+                       err);
     }
-    if (!r) r = disks_all(&s->disks, DISKCTL_ACCEPT, epoch, 0, &e);
-    if (!r)
-        r = disks_all(&s->disks, DISKCTL_WAIT_DURABLE, epoch, LAST_MS, &e);
+    return r;
+}
+
+/* The guest ended by itself: all that it wrote shall be here. */
+static void take_last(struct secondary *s, uint64_t n)
+{
+    unsigned int limit = s->hello.limit_ms;
+    uint64_t epoch = disk_epoch(&s->disks, n);
+    uint64_t until = clock_ms() - 1000 + (limit > LAST_MS ? limit : LAST_MS);
+    struct xlc_error e = XLC_ERROR_INIT;
+    int r = last_all(s, DISKCTL_WAIT, epoch, until, &e);
+
+    if (!r) r = last_all(s, DISKCTL_ACCEPT, epoch, until, &e);
+    if (!r) r = last_all(s, DISKCTL_WAIT_DURABLE, epoch, until, &e);
     if (r)
         log_warn("%s: the guest's last writes are not all here: %s",
                  s->rec.name, e.msg);
     else
-        wait_heard(s, epoch);
+        wait_heard(s, epoch, until);
 }
 
-static void let_go(struct secondary *s, unsigned int i)
+/* Busy: a backend has it still. */
+static int untake(struct secondary *s, unsigned int i, uint64_t until_ms,
+                  struct xlc_error *err)
+{
+    const struct timespec nap = { 0, GIVE_BACK_NAP * 1000000l };
+
+    for (;;) {
+        struct xlc_error e = XLC_ERROR_INIT;
+        int r = disks_ask(&s->disks, i, DISKCTL_UNTAKE, 0, 0, -1, NULL, &e);
+
+        if (r != -EBUSY || clock_ms() >= until_ms)
+            return r ? xlc_error_set(err, r, "%s", e.msg) : 0;
+        nanosleep(&nap, NULL);
+    }
+}
+
+static void let_go(struct secondary *s, unsigned int i, uint64_t until_ms)
 {
     struct disks_one *one = &s->disks.at[i];
     struct xlc_error e = XLC_ERROR_INIT;
 
-    if (one->taken &&
-        disks_ask(&s->disks, i, DISKCTL_UNTAKE, 0, 0, -1, NULL, &e))
-        log_error("%s: %s: the next protection will refuse this copy unless "
-                  "it is told --force-sync", s->rec.name, e.msg);
+    if (one->taken && untake(s, i, until_ms, &e))
+        log_error("%s: %s: no guest starts from this copy unless the primary's "
+                  "host was asked, and it takes no protection: before the "
+                  "next one see docs/disk.md, \"A takeover that failed\"",
+                  s->rec.name, e.msg);
     /* Without a copy yet there is nothing to discard. */
     else if (!one->taken && one->ctl >= 0)
         disks_ask(&s->disks, i, DISKCTL_DISCARD, 0, 0, -1, NULL, &e);
@@ -311,7 +349,7 @@ static void let_go(struct secondary *s, unsigned int i)
     one->served = false;
 }
 
-void secondary_disks_drop(struct secondary *s)
+void secondary_disks_last(struct secondary *s)
 {
     uint64_t last;
 
@@ -319,6 +357,18 @@ void secondary_disks_drop(struct secondary *s)
     last = s->m.ended && s->last_epoch > s->m.accepted ? s->last_epoch : 0;
     pthread_mutex_unlock(&s->lock);
     if (last && s->disks.list.n) take_last(s, last);
+}
+
+void secondary_disks_drop(struct secondary *s)
+{
+    uint64_t until = clock_ms() + GIVE_BACK_MS;
+
     for (unsigned int i = 0; i < s->disks.list.n; i++)
-        if (s->disks.at[i].served) let_go(s, i);
+        if (s->disks.at[i].served) let_go(s, i, until);
+    /* One that can't be given back stays marked, and does not start: that is
+     * no reason to let the primary's guest stand still. */
+    pthread_mutex_lock(&s->lock);
+    s->taken = false;
+    pthread_mutex_unlock(&s->lock);
+    secondary_wake(s);
 }

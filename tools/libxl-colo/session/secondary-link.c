@@ -78,10 +78,19 @@ static int attach_proxy(struct secondary *s, struct conn *c,
     return r;
 }
 
+/* RULES A7: the primary's images count as the newest once it hears that our
+ * copy will not run; until ours are given back, they are of a newer
+ * generation. With the lock held. */
+static bool gives_back(const struct secondary *s)
+{
+    return s->taken && sec_out(&s->m);
+}
+
 /* What may be said of our copy now. One that is to stand aside has not done
  * so yet. Called with the lock held. */
 static uint8_t true_state(const struct secondary *s)
 {
+    if (gives_back(s)) return PROTO_SEC_OPENING;
     return s->aside & SEC_DO_ASIDE ? PROTO_SEC_OPEN :
            sec_state_wire(s->m.state);
 }
@@ -281,12 +290,14 @@ void secondary_say(struct secondary *s)
     };
     struct proto_msg m = { .hdr.type = 0 };
     uint64_t acked, applied;
-    unsigned int due;
+    unsigned int due, later;
     char note[sizeof(s->note)];
 
     pthread_mutex_lock(&s->lock);
-    due = s->say & ~s->said;
-    s->said |= s->say;
+    later = gives_back(s) ? SEC_DO_SEND_DROPPED | SEC_DO_SEND_ENDED |
+                            SEC_DO_SEND_FAILED : 0;
+    due = s->say & ~s->said & ~later;
+    s->said |= s->say & ~later;
     s->say &= ~(unsigned int)SEC_DO_ACK;
     if (s->m.state != SEC_PAIRED)
         due &= ~(unsigned int)(SEC_DO_ACK | SEC_DO_SEND_SWAP);

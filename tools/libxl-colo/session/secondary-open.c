@@ -57,6 +57,8 @@ static void end_packets(struct secondary *s)
 
 static void throw_away(struct secondary *s)
 {
+    /* To destroy a domain takes long, and the primary waits for this. */
+    secondary_disks_last(s);
     /* A copy that is a domain: the data thread is working on it. */
     if (s->colo && colo_secondary_finishing(s->colo)) {
         end_data(s);

@@ -87,6 +87,8 @@ struct receive_shared {
  * @stop_ms: when the end was asked for, which would break connections
  * @announce: how often it is still told where the guest is, and @announce_ms
  *            when next
+ * @taken: disks are a primary's here: that our copy won't run is not said before
+ *         they are given back, or can't be
  * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
  * @clock: of the other host
  * @worked: it is done; @left: but the copy could not be destroyed
@@ -126,7 +128,7 @@ struct secondary {
     struct sec m;
     uint64_t last_epoch;
     unsigned int say, said, work, aside, announce;
-    bool worked, finished, left;
+    bool worked, finished, left, taken;
     struct wallclock clock;
     uint64_t moved_ms, epoch_bytes, epochs, apply_us, bytes_total, pages;
     uint64_t epoch_memory, epoch_limit; /* see epochmem.h */
@@ -170,6 +172,8 @@ int secondary_disks_whole(struct secondary *s, enum sec_ev ev, uint64_t n,
                           struct xlc_error *err);
 int secondary_disks_take(struct secondary *s, struct xlc_error *err);
 void secondary_disks_taken(struct secondary *s);
+/* What the guest wrote before it ended, while the copy is still there. */
+void secondary_disks_last(struct secondary *s);
 void secondary_disks_drop(struct secondary *s);
 
 /* secondary-epoch.c */
