@@ -318,6 +318,9 @@ def not_heard(folder):
         # The guest ran on here: it may be started again, in this life.
         h.bend("echo down >&2; exit 255")
         same(h.one.serve("solo", h.image)[0], 0, "this host decided alone")
+        same(h.one.serve("passed", h.image)[0], 0, "the other one ran it")
+        h.refused("A7: then it is asked again", "can't be asked (down)")
+        h.one.serve("solo", h.image)
         said = h.starts("a guest that ran on here is started again")
         ok("other can't be asked" in said and "(down)" in said,
            "and that is said")

@@ -28,6 +28,7 @@
 
 static struct secondary *sec;
 static struct primary *prim;
+static struct shared shared;
 static unsigned int events;
 static bool asked_before_event;
 
@@ -457,7 +458,8 @@ static void test_claim(void)
     ended_as(PRIM_SOLO, XLC_STOPPED, false, 5, NULL);
     ok(!primary_disks_sync(prim, &e) &&
        !strcmp(served(), "pair /img/a hostb ssh -4 /there/a\n"
-                         "pair /img/b hostb ssh -4 /there/b\n"),
+                         "pair /img/b hostb ssh -4 /there/b\n") &&
+       shared.disks.n == 2 && !strcmp(shared.disks.at[1], "/img/b"),
        "RULES A7: before the first epoch the images know whom to ask: %s",
        e.msg);
     ended_as(PRIM_SOLO, XLC_STOPPED, false, 5, "alone");
@@ -490,6 +492,7 @@ int main(void)
     sec = calloc(1, sizeof(*sec));
     prim = calloc(1, sizeof(*prim));
     if (!sec || !prim) return 1;
+    prim->sh = &shared;
     pthread_mutex_init(&sec->lock, NULL);
     pthread_mutex_init(&prim->lock, NULL);
     for (int i = 0; i < 2; i++)

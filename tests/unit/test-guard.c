@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <libxl.h>
@@ -36,6 +37,7 @@
  * @state: of the worker when it dies; @breaks: connections that break before
  * @ends: it does not die, but ends, having gone on alone after silence
  * @resumed, @destroyed, @discarded: what was done here
+ * @claimed: what disk-serve was told by then, at the end
  * @cleared: its vifs were opened; @too_early: before it was settled or gone
  * @at_resume, @at_destroy: states that had been heard there by then
  * @yours: how often YOURS had been heard when it was destroyed
@@ -52,11 +54,13 @@ static struct trial {
     bool ends;
     bool resumed, destroyed, discarded, monitor, meet;
     bool cleared, too_early;
+    char claimed[128];
     unsigned int at_resume, at_destroy, yours;
 } t;
 
 static _Atomic unsigned int *attached; /* shared with the worker */
 static char dir[] = "/tmp/xl-colo-test-XXXXXX";
+static char script[sizeof(dir) + 8], told[sizeof(dir) + 8];
 
 /* ---- What is not here: Xen, and the worker ------------------------------ */
 
@@ -79,6 +83,9 @@ enum xlc_outcome primary_run(const struct xlc_options *o, struct shared *sh)
     sh->asked = sh->final;
     sh->state = t.state;
     sh->netbuf = sh->plane = true;
+    snprintf(sh->disks.at[0], sizeof(sh->disks.at[0]), "/a");
+    snprintf(sh->disks.at[1], sizeof(sh->disks.at[1]), "/b");
+    sh->disks.n = 2;
     sh->linked = true;
     for (int i = 0; i < 3000 && *attached < 1 + t.breaks; i++)
         nanosleep(&nap, NULL);
@@ -256,6 +263,38 @@ static void worker_forked(void)
     t.started = true;
 }
 
+/* disk-serve is a script that writes down what it is told. */
+static void serve_by_script(void)
+{
+    FILE *f;
+
+    snprintf(script, sizeof(script), "%s/serve", dir);
+    snprintf(told, sizeof(told), "%s/told", dir);
+    f = fopen(script, "w");
+    if (!f || fprintf(f, "#!/bin/sh\necho \"$*\" >>%s\n", told) < 0 ||
+        fclose(f) || chmod(script, 0700) ||
+        setenv("XL_COLO_DISK_SERVE", script, 1))
+        abort();
+}
+
+static void read_claimed(void)
+{
+    FILE *f = fopen(told, "r");
+    size_t n = f ? fread(t.claimed, 1, sizeof(t.claimed) - 1, f) : 0;
+
+    t.claimed[n] = '\0';
+    if (f) fclose(f);
+    unlink(told);
+}
+
+static bool claimed(const char *word)
+{
+    char want[128] = "";
+
+    if (word) snprintf(want, sizeof(want), "%s /a\n%s /b\n", word, word);
+    return !strcmp(t.claimed, want);
+}
+
 static enum xlc_outcome try_with(enum prim_state state, uint16_t answer,
                                  unsigned int breaks, bool ends,
                                  uint8_t there)
@@ -280,6 +319,7 @@ static enum xlc_outcome try_with(enum prim_state state, uint16_t answer,
     t.over = true;
     if (!t.started || pthread_join(t.thread, NULL)) abort();
     fake_free(&t.f);
+    read_claimed();
     return outcome;
 }
 
@@ -296,6 +336,7 @@ static void test_drop(void)
     ok(try(PRIM_PROTECTED, PROTO_DROPPED, 0) == XLC_WORKER_DIED &&
        t.f.heard[PROTO_DROP] && t.resumed && !t.destroyed,
        "killed, the peer drops its copy: the guest goes on");
+    ok(claimed("alone"), "RULES A7: and nobody is to be asked for its disks");
     ok(t.cleared && !t.too_early,
        "RULES A12: once it does, its vifs are as they were");
     ok(HEARD(t.f.states, PROTECTED) && HEARD(t.f.states, DROPPING) &&
@@ -305,12 +346,15 @@ static void test_drop(void)
        !t.resumed && t.discarded && !t.monitor,
        "killed, the peer runs the guest: ours goes, with what it said");
     ok(!t.cleared, "RULES A12: its vifs stay closed until they are gone");
+    ok(claimed("handed"), "RULES A7: nothing starts from its disks");
 }
 
 static void test_silence(void)
 {
     ok(try(PRIM_PROTECTED, 0, 0) == XLC_WORKER_DIED && t.resumed,
        "killed, the peer is silent: the guest goes on");
+    ok(claimed("solo"), "RULES A7: it may be started again though the peer "
+       "can't be asked");
     ok(HEARD(t.at_resume, SOLO), "after the peer was told that it does");
     ok(t.monitor && t.meet, "RULES A2: and somebody looks for the other copy");
     ok(try(PRIM_SOLO, PROTO_PROMOTED, 0) == XLC_WORKER_DIED &&
@@ -320,6 +364,7 @@ static void test_silence(void)
     ok(try(PRIM_YIELDING, 0, 0) == XLC_STUCK && !t.resumed && !t.destroyed,
        "killed when the peer was taking over: it stands still");
     ok(!t.cleared, "RULES A12: and its vifs stay closed");
+    ok(claimed(NULL), "RULES A7: its disks are to be asked for");
 }
 
 /* RULES A13 */
@@ -385,6 +430,7 @@ int main(void)
     log_init("test", "/dev/null", LOG_LEVEL_ERROR);
     if (!mkdtemp(dir)) abort();
     control_set_dir(dir);
+    serve_by_script();
     if (pthread_atfork(NULL, worker_forked, NULL)) abort();
     attached = mmap(NULL, sizeof(*attached), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -395,6 +441,7 @@ int main(void)
     test_late_word();
     test_socket();
     test_again();
+    unlink(script);
     rmdir(dir);
     return done_testing();
 }

@@ -24,6 +24,7 @@
 #define WAIT_MS 15000u
 
 static char dir[] = "/tmp/xl-colo-test-XXXXXX";
+static char script[sizeof(dir) + 8], told[sizeof(dir) + 8];
 
 /**
  * struct meeting - one reunion and its other side
@@ -110,6 +111,8 @@ static void begin(struct meeting *m)
         .uuid = UUID, .name = "web", .host = "hostb",
         .look = look, .announce = announce, .opaque = m,
     };
+    snprintf(m->r.disks.at[0], sizeof(m->r.disks.at[0]), "/a");
+    m->r.disks.n = 1;
     m->stop = eventfd(0, EFD_CLOEXEC);
     if (pthread_create(&m->thread, NULL, thread, m)) abort();
 }
@@ -146,6 +149,30 @@ static bool ask(enum control_op op, const char *wanted)
     return strstr(answer, wanted);
 }
 
+/* disk-serve is a script that writes down what it is told. */
+static void serve_by_script(void)
+{
+    FILE *f;
+
+    snprintf(script, sizeof(script), "%s/serve", dir);
+    snprintf(told, sizeof(told), "%s/told", dir);
+    f = fopen(script, "w");
+    if (!f || fprintf(f, "#!/bin/sh\necho \"$*\" >>%s\n", told) < 0 ||
+        fclose(f) || chmod(script, 0700) ||
+        setenv("XL_COLO_DISK_SERVE", script, 1))
+        abort();
+}
+
+static bool was_told(const char *what)
+{
+    char text[64] = "";
+    FILE *f = fopen(told, "r");
+
+    if (f && !fgets(text, sizeof(text), f)) text[0] = '\0';
+    if (f) fclose(f);
+    return !strcmp(text, what);
+}
+
 /* It hears nothing for a while, then the other copy, which stands aside. */
 static void test_meet(void)
 {
@@ -159,12 +186,15 @@ static void test_meet(void)
     UNTIL(&m, ask(CONTROL_STATUS, "\"split\":false"));
     ok(ask(CONTROL_STATUS, "\"split\":false"),
        "nobody is heard: the status says that it is looked for");
+    ok(was_told(""), "nothing is said of its disks");
     m.f.state = PROTO_SEC_OPEN;
     fake_listen(&m.f);
     UNTIL(&m, m.f.last == PROTO_PRIM_SOLO);
     ok(m.f.last == PROTO_PRIM_SOLO && m.f.incarnation > 40,
        "the paths are healed: it says that the guest runs here");
     ok(ask(CONTROL_STATUS, "\"split\":false"), "both run");
+    UNTIL(&m, was_told("passed /a\n"));
+    ok(was_told("passed /a\n"), "RULES A7: its disks are not the newest");
     m.f.state = PROTO_SEC_ASIDE;
     UNTIL(&m, ask(CONTROL_STATUS, "\"split\":true"));
     ok(ask(CONTROL_STATUS, "xl destroy"), "they met: the status says what "
@@ -238,9 +268,12 @@ int main(void)
     if (!mkdtemp(dir)) abort();
     chmod(dir, 0700);
     control_set_dir(dir);
+    serve_by_script();
     test_meet();
     test_broken();
     test_ends();
+    unlink(script);
+    unlink(told);
     rmdir(dir);
     return done_testing();
 }

@@ -41,6 +41,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "conn.h"
+#include "diskserve.h"
 #include "glink.h"
 #include "guest.h"
 #include "log.h"
@@ -265,6 +266,13 @@ static void cut_netbuf(struct guard *g)
     netbuf_free(nb);
 }
 
+/* RULES A7: what its images say of the peer from here on. Unasked for, they
+ * say that it may have taken over. */
+static void claim(const struct guard *g, const char *word)
+{
+    diskserve_claim(&g->sh->disks, word, g->sh->name);
+}
+
 /* The peer runs the guest: ours goes. */
 static enum xlc_outcome yield(struct guard *g, struct guest *guest,
                               libxl_ctx *ctx)
@@ -275,6 +283,7 @@ static enum xlc_outcome yield(struct guard *g, struct guest *guest,
     /* A plane stays closed until the vif is gone. */
     if (libxl_domain_destroy(ctx, guest->domid, NULL))
         log_error("%s: `xl destroy %u`", g->sh->name, guest->domid);
+    if (g->answer == PROTO_PROMOTED) claim(g, "handed");
     return XLC_MOVED;
 }
 
@@ -311,6 +320,7 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
 
         clean_planes(g);
         clean_netbuf(g, !sure);
+        if (sure) claim(g, "alone");
         g->sh->ended = s < 0 ? (uint32_t)-s : (uint32_t)g->sh->ended;
         return sure ? XLC_POWEROFF : XLC_UNCONFIRMED;
     }
@@ -320,6 +330,8 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
         log_error("%s: %s", g->sh->name, e.msg);
     clean_planes(g);
     clean_netbuf(g, false);
+    /* A peer without a whole epoch has nothing to take over with. */
+    claim(g, never_runs(g) || !g->sh->cut ? "alone" : "solo");
     return XLC_WORKER_DIED;
 }
 
@@ -429,6 +441,8 @@ static void introduce(const struct guard *g, bool stuck, struct reunion *r)
     memcpy(r->uuid_raw, g->sh->uuid_raw, sizeof(r->uuid_raw));
     memcpy(r->uuid, g->sh->uuid, sizeof(r->uuid));
     memcpy(r->name, g->sh->name, sizeof(r->name));
+    memcpy(r->disks.at, g->sh->disks.at, sizeof(r->disks.at));
+    r->disks.n = g->sh->disks.n;
     snprintf(r->host, sizeof(r->host), "%s", g->o->host);
     if (stuck) return; /* its own sentence has said it all */
     log_warn("%s: the other host never said that its copy will not run: if "

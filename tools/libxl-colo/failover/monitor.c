@@ -21,6 +21,7 @@
 
 #include "announce.h"
 #include "daemon.h"
+#include "diskserve.h"
 #include "log.h"
 #include "monitor.h"
 #include "reunion.h"
@@ -134,8 +135,8 @@ static int act(libxl_ctx *ctx, libxl_domain_config *cfg,
     return 0;
 }
 
-/* Look at @*domid_r; if it has ended, act. */
-static int look_and_act(libxl_ctx *ctx, uint32_t *domid_r,
+/* Look at @*domid_r; if it has ended, act. @gone_r: somebody destroyed it. */
+static int look_and_act(libxl_ctx *ctx, uint32_t *domid_r, bool *gone_r,
                         struct xlc_error *err)
 {
     libxl_domain_config cfg;
@@ -145,6 +146,7 @@ static int look_and_act(libxl_ctx *ctx, uint32_t *domid_r,
     libxl_dominfo_init(&info);
     libxl_domain_config_init(&cfg);
     if (libxl_domain_info(ctx, &info, *domid_r) || info.dying) {
+        *gone_r = true;
         *domid_r = 0;
     } else if (info.shutdown && info.shutdown_reason ==
                LIBXL_SHUTDOWN_REASON_SUSPEND) {
@@ -168,14 +170,15 @@ int monitor_act(uint32_t *domid_r, struct xlc_error *err)
 {
     libxl_ctx *ctx;
     int rc = xlctx_new(&ctx, err);
+    bool gone;
 
     if (rc) return rc;
-    rc = look_and_act(ctx, domid_r, err);
+    rc = look_and_act(ctx, domid_r, &gone, err);
     libxl_ctx_free(ctx);
     return rc;
 }
 
-int monitor_run(uint32_t domid, struct xlc_error *err)
+static int run(uint32_t domid, bool *gone_r, struct xlc_error *err)
 {
     libxl_ctx *ctx;
     int rc = xlctx_new(&ctx, err);
@@ -194,10 +197,17 @@ int monitor_run(uint32_t domid, struct xlc_error *err)
              xlc_error_set(err, -EIO, "libxl gives no events") : 0;
         if (ev) libxl_event_free(ctx, ev);
         libxl_evdisable_domain_death(ctx, death);
-        if (!rc) rc = look_and_act(ctx, &domid, err);
+        if (!rc) rc = look_and_act(ctx, &domid, gone_r, err);
     }
     libxl_ctx_free(ctx);
     return rc;
+}
+
+int monitor_run(uint32_t domid, struct xlc_error *err)
+{
+    bool gone = false;
+
+    return run(domid, &gone, err);
 }
 
 /* reunion.h's look(): is a domain of that uuid here, and does it run? */
@@ -260,7 +270,7 @@ static void stay(uint32_t domid, bool act, struct looker *l)
     struct xlc_error e = XLC_ERROR_INIT;
     const uint64_t one = 1;
     pthread_t thread;
-    bool looking;
+    bool looking, gone = false;
 
     l->r.look = look_here;
     l->r.announce = announce_here;
@@ -275,7 +285,9 @@ static void stay(uint32_t domid, bool act, struct looker *l)
         return;
     }
     looking = looking && !pthread_create(&thread, NULL, reunion_thread, l);
-    if (monitor_run(domid, &e)) log_error("%s: %s", l->r.name, e.msg);
+    if (run(domid, &gone, &e)) log_error("%s: %s", l->r.name, e.msg);
+    /* RULES A7: who destroys this copy decides for the other one. */
+    if (gone) diskserve_claim(&l->r.disks, "passed", l->r.name);
     if (!looking) return;
     if (write(l->stop, &one, sizeof(one)) < 0)
         log_error("eventfd: %s", strerror(errno));

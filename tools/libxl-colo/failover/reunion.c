@@ -95,6 +95,8 @@ static void on_state(struct state *s, uint8_t there)
         if (s->met)
             log_warn("%s: the copy on %s was let go again", r->name,
                      r->host);
+        /* RULES A7: theirs is newer, whatever is heard of them later. */
+        diskserve_claim(&r->disks, "passed", r->name);
         s->met = false;
         if (s->here == REUNION_STILL)
             log_error("%s: %s runs it; the one here stands still: `xl "

@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "diskserve.h"
 #include "glink.h"
 
 /* What may be said of the guest here. */
@@ -40,6 +41,8 @@ enum reunion_here {
  * @limit_ms: of the protection that ended
  * @generation, @acked: of it
  * @uuid, @uuid_raw, @name: the guest; @host: the other host, as it was named
+ * @disks: its images here: that it ran on from them holds until the other copy
+ *         is known to run, or somebody destroys this one
  * @look: what runs here; @domid_r: as which domain. Called about once a
  *        second
  * @announce: the other copy left the network: the ways lead to @domid here
@@ -52,6 +55,7 @@ struct reunion {
     char uuid[37];
     uint8_t uuid_raw[16];
     char name[256], host[256];
+    struct diskserve_paths disks;
     enum reunion_here (*look)(void *opaque, uint32_t *domid_r);
     void (*announce)(void *opaque, uint32_t domid);
     void *opaque;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "diskserve.h"
 #include "glink.h"
 #include "xlcolo.h"
 
@@ -33,6 +34,7 @@
  * @finished: the worker has cleaned up and @outcome holds
  * @ended: the guest ended by itself: enum proto_reason
  * @alone: the guest goes on here, and the peer never said that its copy won't
+ * @disks: images here that say that the peer may take over
  */
 struct shared {
     _Atomic bool known, linked, netbuf, plane, asked, final, finished;
@@ -43,6 +45,7 @@ struct shared {
     char uuid[37];
     char name[256];
     struct glink_peer peer;
+    struct diskserve_paths disks;
     uint64_t generation;
     uint32_t heartbeat_ms, limit_ms;
 };

@@ -173,3 +173,15 @@ int diskserve_end(const char *path, struct xlc_error *err)
 
     return diskserve(words, NULL, err);
 }
+
+void diskserve_claim(const struct diskserve_paths *p, const char *word,
+                     const char *name)
+{
+    for (uint32_t i = 0; i < p->n && i < DISKLIST_MAX; i++) {
+        const char *const words[] = { word, p->at[i], NULL };
+        struct xlc_error e = XLC_ERROR_INIT;
+
+        if (diskserve(words, NULL, &e))
+            log_warn("%s: disk %s: %s", name, p->at[i], e.msg);
+    }
+}

@@ -12,9 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "disklist.h"
 #include "error.h"
 
 #define DISKSERVE_FOLDER_MAX 128
+
+/**
+ * struct diskserve_paths - images of this host
+ * @n: how many; counted after @at has it
+ */
+struct diskserve_paths {
+    _Atomic uint32_t n;
+    char at[DISKLIST_MAX][DISKLIST_PATH_MAX + 1];
+};
 
 /**
  * diskserve() - run it and wait for its end
@@ -40,6 +50,14 @@ int diskserve_folder(const char *path, char *folder, struct xlc_error *err);
 int diskserve_secondary(const char *path, const uint8_t uuid[16],
                         uint64_t size, int force, char *folder,
                         struct xlc_error *err);
+
+/**
+ * diskserve_claim() - say of each image what is known of the other host
+ * @word: alone, handed, solo or passed: see disk-serve
+ * @name: of the guest, for the log: whoever can't be told asks that host
+ */
+void diskserve_claim(const struct diskserve_paths *p, const char *word,
+                     const char *name);
 
 /* Serve it no longer. */
 int diskserve_end(const char *path, struct xlc_error *err);

@@ -230,8 +230,11 @@ static int pair(struct primary *p, struct xlc_error *err)
             "pair", path_here(p, l->at[i].vdev), p->o->host, p->o->ssh,
             l->at[i].path, NULL
         };
+        struct diskserve_paths *known = &p->sh->disks;
         struct xlc_error e = XLC_ERROR_INIT;
 
+        snprintf(known->at[i], sizeof(known->at[i]), "%s", words[1]);
+        known->n = i + 1;
         r = diskserve(words, NULL, &e);
         if (r) xlc_error_set(err, r, "disk %s: %s", l->at[i].vdev, e.msg);
     }
