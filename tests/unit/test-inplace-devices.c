@@ -251,6 +251,44 @@ static void test_late_word(void)
     }
 }
 
+/* Requests that are under way: looks at the rings till they are gone. */
+static unsigned int looks;
+static int answer;
+
+static int rings(void *opaque, struct xlc_error *err)
+{
+    (void)opaque;
+    looks++;
+    if (answer < 0) return xlc_error_set(err, answer, "it is gone");
+    return answer == 1 || looks < 3;
+}
+
+static void test_under_way(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct inplace_devices d;
+
+    begin(&d);
+    d.bound = rings;
+    ok(!inplace_devices_reset(&d, 1000, &e) && looks == 3 &&
+       !strcmp(st.log, "5 5 6 6 6 6 6 6 1 1 "), "rule_A5: closed with requests "
+       "under way, they are told again until no ring is left: %s", st.log);
+    inplace_devices_close(&d);
+    begin(&d);
+    d.bound = rings;
+    answer = 1;
+    ok(inplace_devices_reset(&d, 100, &e) == -ETIMEDOUT && !strchr(st.log, '1'),
+       "or it fails: %s", e.msg);
+    xlc_error_clear(&e);
+    inplace_devices_close(&d);
+    begin(&d);
+    d.bound = rings;
+    answer = -ENOENT;
+    ok(inplace_devices_reset(&d, 100, &e) == -ENOENT && !strchr(st.log, '1'),
+       "nor is it guessed: %s", e.msg);
+    inplace_devices_close(&d);
+}
+
 static void test_refused(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -283,6 +321,7 @@ int main(void)
 {
     test_reset();
     test_late_word();
+    test_under_way();
     test_refused();
     return done_testing();
 }

@@ -19,6 +19,8 @@
 #define XENBUS_CLOSED    '6'
 /* A watch may be lost with its device; look again after so long. */
 #define LOOK_MS 50
+/* Requests under way are looked at again after so long. */
+#define AGAIN_MS 5
 
 /* "5" and nothing else. Return: 0 if it is no state */
 static char read_state(struct inplace_devices *d, const char *of)
@@ -216,6 +218,30 @@ static int step(struct inplace_devices *d, char frontend, char backend,
     return 0;
 }
 
+/* What was under way is answered, and no backend has a ring any more. */
+static int let_go(struct inplace_devices *d, uint32_t timeout_ms,
+                  struct xlc_error *err)
+{
+    uint64_t deadline = clock_ms() + timeout_ms;
+    struct pollfd pfd = { .fd = xs_fileno(d->xsh), .events = POLLIN };
+    int rc = d->bound ? d->bound(d->opaque, err) : 0;
+
+    while (rc > 0) {
+        if (clock_ms() >= deadline)
+            return xlc_error_set(err, -ETIMEDOUT, "a backend of domain %u has "
+                                 "requests under way for more than %u ms",
+                                 d->domid, timeout_ms);
+        poll(&pfd, 1, AGAIN_MS);
+        drain(d);
+        for (unsigned int i = 0; i < d->n; i++) {
+            rc = write_state(d, d->dev[i].frontend, XENBUS_CLOSED, err);
+            if (rc) return rc;
+        }
+        rc = d->bound(d->opaque, err);
+    }
+    return rc;
+}
+
 int inplace_devices_reset(struct inplace_devices *d, uint32_t timeout_ms,
                           struct xlc_error *err)
 {
@@ -225,6 +251,7 @@ int inplace_devices_reset(struct inplace_devices *d, uint32_t timeout_ms,
     if (d->stale) rc = inplace_devices_read(d, err);
     if (!rc) rc = step(d, XENBUS_CLOSING, XENBUS_CLOSING, timeout_ms, err);
     if (!rc) rc = step(d, XENBUS_CLOSED, XENBUS_CLOSED, timeout_ms, err);
+    if (!rc) rc = let_go(d, timeout_ms, err);
     if (!rc) rc = step(d, XENBUS_INIT, XENBUS_INIT_WAIT, timeout_ms, err);
     return rc;
 }

@@ -13,6 +13,11 @@
  * where the guest can't write. Of what the guest can write nothing is read,
  * except whether its "state" still is what was written here: a request that it
  * had sent before it was paused may come in between, and is written over.
+ *
+ * Linux's blkback says Closed although requests are under way, keeps their
+ * grants until they are done, and its ring until it hears Closed once more. So
+ * its word is not enough: the caller looks whether a backend is still bound to
+ * the guest's event channels, and Closed is said again until none is.
  */
 #ifndef XLC_INPLACE_DEVICES_H
 #define XLC_INPLACE_DEVICES_H
@@ -39,6 +44,8 @@ struct inplace_device {
  * @xsh: a handle whose watches are ours
  * @n: of @dev
  * @stale: the list has to be read again
+ * @bound: is a backend bound to an event channel of the guest's? 1, 0, or a
+ *         negative errno; NULL: their word is enough. @opaque: its parameter
  */
 struct inplace_devices {
     struct xs_handle *xsh;
@@ -46,6 +53,8 @@ struct inplace_devices {
     struct inplace_device dev[INPLACE_DEVICES_MAX];
     unsigned int n;
     bool stale;
+    int (*bound)(void *opaque, struct xlc_error *err);
+    void *opaque;
 };
 
 /* Watch the devices of a guest. */
@@ -63,7 +72,7 @@ void inplace_devices_close(struct inplace_devices *d);
 
 /**
  * inplace_devices_reset() - disconnect all backends of the paused guest
- * @timeout_ms: for each of the three steps
+ * @timeout_ms: for each of the steps
  */
 int inplace_devices_reset(struct inplace_devices *d, uint32_t timeout_ms,
                           struct xlc_error *err);

@@ -33,6 +33,7 @@
 #include "cleanup.h"
 #include "clocknote.h"
 #include "hvmctx.h"
+#include "inplace-channels.h"
 #include "inplace-devices.h"
 #include "inplace-grants.h"
 #include "inplace-store.h"
@@ -130,6 +131,13 @@ static int get_params(struct inplace_xen *x, struct xlc_error *err)
     return 0;
 }
 
+static int bound(void *opaque, struct xlc_error *err)
+{
+    struct inplace_xen *x = opaque;
+
+    return inplace_channels_bound(x->xch, x->domid, err);
+}
+
 int inplace_xen_open(struct inplace_xen **x_r, uint32_t domid, bool log,
                      struct xlc_error *err)
 {
@@ -143,6 +151,8 @@ int inplace_xen_open(struct inplace_xen **x_r, uint32_t domid, bool log,
     x->fmem = xenforeignmemory_open(log_xtl_debug(), 0);
     if (!x->xch || !x->fmem) rc = failed(x, "get handles to", err);
     if (!rc) rc = inplace_devices_open(&x->devices, domid, err);
+    x->devices.bound = bound;
+    x->devices.opaque = x;
     if (!rc) rc = check_type(x, err);
     if (!rc) rc = inplace_devices_read(&x->devices, err);
     if (!rc) rc = get_params(x, err);
