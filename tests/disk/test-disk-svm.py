@@ -19,6 +19,7 @@ import rig
 from rig import Model, Pair, ok, same, skip
 
 SIZE = 4 << 20
+HALF = 0  # mode of a store: half a sync
 MARK = 70000  # where a guest writes during a merge
 # All by which the plugin changes a file, or a folder.
 CALLS = "pwrite64", "fdatasync", "fsync", "rename", "unlink", "fallocate"
@@ -292,6 +293,54 @@ def untake():
         ok(kept != bytes(model.data), "the test tested something")
 
 
+def untake_of_a_copy():
+    """The same, of a copy that had run and was destroyed."""
+    for wait in False, True:
+        with Colo(tidy_ms=20).begin() as pair:
+            pair.both_write()
+            pair.b_client.pwrite(b"the copy's" * 100, 2 << 20)
+            pair.sec.ask(rig.TAKEOVER, 2)
+            no = rig.refused(pair.sec.ask, rig.UNTAKE)
+            ok(no and "is connected" in no[1], "not while the copy is there")
+            pair.b_client.shutdown()
+            pair.b.clients.clear()
+            end = time.monotonic() + 30
+            while pair.sec.status()["connections"]:
+                if time.monotonic() > end:
+                    raise TimeoutError("the connection does not end")
+                time.sleep(0.005)
+            if wait:
+                merged(pair.b)
+            st = pair.sec.ask(rig.UNTAKE)
+            same((st["role"], st["svm"], overlays(pair.b)),
+                 (2, rig.NO_SVM, []), "taken back, "
+                 f"{'merged' if wait else 'perhaps in the middle of a merge'}")
+            if wait:
+                pair.b.kill()
+                pair.b.start()
+            st = pair.sec.status()
+            same((st["generation"], st["mode"]), (1, HALF),
+                 "but it is half a copy")
+            pair.prim.ask(rig.STOP)
+            pair.pvm.write(pair.a_client)
+            pair.epoch += 10
+            pair.protect()
+            pair.durable()
+            same(pair.b.content(), bytes(pair.pvm.data),
+                 "and whole again after a sync, without force")
+    with Colo().begin() as pair:
+        pair.both_write()
+        pair.sec.ask(rig.SVM_CLOSE)
+        pair.b_client.shutdown()
+        pair.b.clients.clear()
+        pair.sec.ask(rig.TAKEOVER, 2)
+        end, no = time.monotonic() + 30, ("", "is connected")
+        while no and "is connected" in no[1] and time.monotonic() < end:
+            no = rig.refused(pair.sec.ask, rig.UNTAKE)
+        ok(not no, f"one that was closed before wrote nothing: {no}")
+        same(pair.b.content(), pair.at, "and the image is the epoch's")
+
+
 # ---- kill -9 at every step -------------------------------------------------
 
 class Killer:
@@ -463,7 +512,8 @@ def at_every_step(stride):
 
 def main():
     rig.need()
-    for part in epochs, takeover, both_lost, full, untake:
+    for part in (epochs, takeover, both_lost, full, untake,
+                 untake_of_a_copy):
         part()
     at_every_step(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     rig.done()

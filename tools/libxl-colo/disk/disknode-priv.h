@@ -51,7 +51,8 @@ struct disknode_grave {
  * @tick: thread that clears intents
  * @started: threads may be started
  * @overlay: what COLO's copy writes; changed under @session and @state_lock
- * @merger: thread that merges it after a takeover, if @merging
+ * @merger: thread that merges it after a takeover, if @merging; it gives up
+ *          if @unmerge
  * @pieces: that were merged; under @state_lock, with @ticked
  * @merge_failed: 0, or why the merge does not go on; under @state_lock
  * @before: generation before the takeover
@@ -85,6 +86,7 @@ struct disknode {
     struct overlay *overlay;
     pthread_t merger;
     bool merging;
+    bool unmerge;
     unsigned int pieces;
     int merge_failed;
     uint64_t before;
@@ -141,6 +143,9 @@ int disknode_resume_merge(struct disknode *n, struct xlc_error *err);
 
 /* If there is something to merge. */
 int disknode_start_merge(struct disknode *n, struct xlc_error *err);
+
+/* Merge no further; what is not merged is thrown away. Nobody is served. */
+void disknode_end_merge(struct disknode *n);
 
 /* A guest's write; without @buf zeroes. */
 int disknode_put(struct disknode *n, const void *buf, uint32_t len,

@@ -21,6 +21,9 @@
 /* One piece of the merge; its range waits for two syncs. */
 #define MERGE_PIECE (4u << 20)
 
+/* How often the end of a merge tries to have its turn. */
+#define SESSION_MS 20u
+
 /* A write waits no longer for room in an overlay that is being merged; well
  * below the NBD client's timeout. */
 #define ROOM_MS 15000u
@@ -101,6 +104,8 @@ int disknode_svm_close(struct disknode *n, struct xlc_error *err)
     if (rc) return rc;
     n->served = false;
     rc = front_shut(n->front, err);
+    /* What the copy wrote is gone. */
+    __atomic_store_n(&n->wrote, false, __ATOMIC_RELEASE);
     disknode_go_on(n);
     if (rc) return rc;
     overlay_close(exchange(n, NULL));
@@ -173,10 +178,15 @@ int disknode_resume_merge(struct disknode *n, struct xlc_error *err)
 
 /* ---- The merge ----------------------------------------------------------- */
 
-/* Step 6 of front-modes.c, and the end of the files. */
-static int merged(struct disknode *n, struct xlc_error *err)
+/* With @state_lock held. */
+static bool gives_up(const struct disknode *n)
 {
-    LOCK_SCOPE(&n->session);
+    return n->ending || n->unmerge;
+}
+
+/* Step 6 of front-modes.c, and the end of the files. With @session held. */
+static int merged_held(struct disknode *n, struct xlc_error *err)
+{
     struct identity id = n->id;
     struct overlay_opts oo;
     int rc;
@@ -192,15 +202,28 @@ static int merged(struct disknode *n, struct xlc_error *err)
     return overlay_remove(&oo, err);
 }
 
-static bool wait_a_second(struct disknode *n)
+static bool wait_ms(struct disknode *n, uint64_t ms)
 {
-    uint64_t at = clock_us() + 1000000u;
+    uint64_t at = clock_us() + ms * 1000u;
     struct timespec ts = { .tv_sec = (time_t)(at / 1000000u),
                            .tv_nsec = (long)(at % 1000000u) * 1000 };
 
     LOCK_SCOPE(&n->state_lock);
-    if (!n->ending) pthread_cond_timedwait(&n->ticked, &n->state_lock, &ts);
-    return !n->ending;
+    if (!gives_up(n))
+        pthread_cond_timedwait(&n->ticked, &n->state_lock, &ts);
+    return !gives_up(n);
+}
+
+/* Who has @session may wait for this thread's end. */
+static int merged(struct disknode *n)
+{
+    int rc;
+
+    while (pthread_mutex_trylock(&n->session))
+        if (!wait_ms(n, SESSION_MS)) return -ECANCELED;
+    rc = merged_held(n, NULL);
+    pthread_mutex_unlock(&n->session);
+    return rc;
 }
 
 static bool told(struct disknode *n, int rc)
@@ -210,7 +233,7 @@ static bool told(struct disknode *n, int rc)
     n->merge_failed = rc < 0 ? rc : 0;
     n->pieces++;
     pthread_cond_broadcast(&n->ticked);
-    return !n->ending;
+    return !gives_up(n);
 }
 
 /* What fails is tried again; the overlay still has it. */
@@ -222,10 +245,10 @@ static void *merger(void *arg)
     while (go) {
         int rc = front_merge(n->front, MERGE_PIECE, NULL);
 
-        if (!rc) rc = merged(n, NULL);
+        if (!rc) rc = merged(n);
         go = told(n, rc);
         if (!rc) return NULL;
-        if (rc < 0 && go) go = wait_a_second(n);
+        if (rc < 0 && go) go = wait_ms(n, 1000);
     }
     return NULL;
 }
@@ -240,6 +263,21 @@ int disknode_start_merge(struct disknode *n, struct xlc_error *err)
     rc = pthread_create(&n->merger, NULL, merger, n);
     n->merging = !rc;
     return rc ? xlc_error_set(err, -rc, "no thread: %s", strerror(rc)) : 0;
+}
+
+void disknode_end_merge(struct disknode *n)
+{
+    pthread_mutex_lock(&n->state_lock);
+    n->unmerge = true;
+    pthread_cond_broadcast(&n->ticked);
+    pthread_mutex_unlock(&n->state_lock);
+    if (n->merging) pthread_join(n->merger, NULL);
+    pthread_mutex_lock(&n->state_lock);
+    n->merging = n->unmerge = false;
+    n->merge_failed = 0;
+    pthread_mutex_unlock(&n->state_lock);
+    overlay_close(exchange(n, NULL));
+    disknode_no_overlay(n);
 }
 
 /* The overlay is full: is it worth to try again, @since a first time? */

@@ -8,8 +8,10 @@
  *
  * The undo is for a session whose takeover came to nothing: as long as nobody
  * was connected and nothing was written, the image is what it was, and the
- * empty journal still is of the generation before. What others may hold a
- * pointer to stays until the end.
+ * empty journal still is of the generation before. If a copy had run, some of
+ * what it wrote may be in the image: that is half a sync from then on, and
+ * compared as a whole by the next one. What others may hold a pointer to stays
+ * until the end.
  */
 #include <config.h>
 
@@ -90,9 +92,9 @@ static int unused(struct disknode *n, struct xlc_error *err)
 {
     struct mirror_status ms;
 
-    if (!n->primary || !n->follow || n->overlay)
-        return xlc_error_set(err, -EPERM, "only a takeover without a running "
-                             "copy, by this process, can be taken back");
+    if (!n->primary || !n->follow)
+        return xlc_error_set(err, -EPERM, "only a takeover by this process "
+                             "can be taken back");
     mirror_status(n->mirror, &ms);
     if (ms.state != MIRROR_SOLO || ms.losses || n->id.epoch != n->taken)
         return xlc_error_set(err, -EBUSY, "the disk was mirrored since its "
@@ -100,7 +102,7 @@ static int unused(struct disknode *n, struct xlc_error *err)
     LOCK_SCOPE(&n->conns_lock);
     if (n->conns)
         return xlc_error_set(err, -EBUSY, "somebody is connected to the disk");
-    if (__atomic_load_n(&n->wrote, __ATOMIC_ACQUIRE))
+    if (!n->overlay && __atomic_load_n(&n->wrote, __ATOMIC_ACQUIRE))
         return xlc_error_set(err, -EBUSY, "the disk was written since its "
                              "takeover");
     n->served = false;
@@ -115,6 +117,10 @@ static int old_identity(struct disknode *n, struct xlc_error *err)
     identity_set_claim(&id, IDENTITY_ALONE);
     id.role = IDENTITY_SECONDARY;
     id.generation = n->before;
+    if (n->overlay) {
+        id.flags &= ~(IDENTITY_CONSISTENT | IDENTITY_MERGING);
+        id.overlay_generation = id.overlay_epoch = id.epoch = 0;
+    }
     rc = identity_save(n->io, n->id_path, &id, true, err);
     /* It names a history that never was. */
     return rc ? rc : bitmap_forget(n->bitmap, err);
@@ -130,6 +136,7 @@ int disknode_untake(struct disknode *n, struct xlc_error *err)
         free(g);
         return rc;
     }
+    if (n->overlay) disknode_end_merge(n);
     *g = (struct disknode_grave){ n->graves, n->front, n->bitmap, n->mirror,
                                   n->follow };
     pthread_mutex_lock(&n->state_lock);
