@@ -189,6 +189,35 @@ def copies(one, two):
     one.serve("end", image)
 
 
+def copy_with_a_domain(one, two):
+    """--colo: the copy is a domain, which has the disk, and no other has."""
+    image = one.image("guest4.img")
+    copy = os.path.join(two.dir, "copy4.img")
+    a = one.serve("primary", image, rig.UUID)[1]
+    b = two.serve("secondary", copy, rig.UUID, SIZE)[1]
+    pair(a, b)
+    two.program("nbd-client", "#!/bin/sh\nexit 1\n")
+    add = ("add", copy, rig.UUID, "w")
+    backend = "/local/domain/0/backend/vbd"
+    for name, text in ("keep", ""), ("copy", "7\n"):
+        with open(f"{b}/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+    for domid in 8, 77, 5:
+        refused(two, f"not domain {domid}", "is the copy of a guest", *add,
+                f"{backend}/{domid}/51712")
+    refused(two, "but that domain, as far as this kernel goes", "nbd", *add,
+            f"{backend}/7/51712")
+    same(two.serve("folder", copy)[0], 0, "whose trouble does not end it")
+    same(two.serve("remove", copy, f"{backend}/7/51712")[0], 0, "nor its end")
+    same(two.serve("folder", copy)[:2], (0, b), "the epochs are there")
+    os.unlink(f"{b}/copy")
+    refused(two, "without the session's word it is refused",
+            "is the copy of a guest", *add, f"{backend}/7/51712")
+    same(two.serve("end", copy)[0], 0, "the session's end is its end")
+    ok(not os.path.exists(b), "and that of all notes")
+    one.serve("end", image)
+
+
 def forced(one, two):
     copy = os.path.join(two.dir, "copy2.img")
     image = one.image("guest2.img", text=b"second")
@@ -296,6 +325,7 @@ def main():
         side_by_side(one)
         refusals(one)
         copies(one, two)
+        copy_with_a_domain(one, two)
         forced(one, two)
         changed(one, two)
         owners(one)
