@@ -18,13 +18,14 @@
 #include "memory-domain.h"
 #include "restore.h"
 #include "secondary.h"
+#include "svmdisks.h"
 #include "tap.h"
 
 /* What is done with the host, by the order in which it is wanted. */
-enum step { FINISH, KEEP, DEVICES, LEAVE, PLANE, OPEN, STEPS };
+enum step { FINISH, KEEP, DISKS, DEVICES, LEAVE, PLANE, OPEN, STEPS };
 
 static const char *const step_names[STEPS] = {
-    "finish", "keep", "devices", "leave", "plane", "open",
+    "finish", "keep", "disks", "devices", "leave", "plane", "open",
 };
 
 static struct secondary s;
@@ -43,6 +44,9 @@ static struct receive_shared shared;
  *        nothing; @cuts: of epochs, the newest is @cut; @up: the copy's vifs
  *        are connected, and @told_up: so the proxy was told; @netted: the
  *        proxy was opened
+ * @dropped: overlays of the disks, the newest for epoch @drop; so many more
+ *           fail (@undropped); @settled: 1 or 2 if the copy runs on; @taken:
+ *           they were taken over
  * @seen: what the copy is when it is looked at; @said: it was heard since the
  *        cut; @waits: the primary stands still
  * @clock: how far its clock shall be ahead of this host's; @went: and was
@@ -58,6 +62,9 @@ static struct {
     uint64_t told, cut;
     bool up, netted, final, said, waits;
     int32_t clock, went;
+    unsigned int dropped, undropped, settled, writable;
+    uint64_t drop;
+    bool taken;
     int seen;
     libxl_domain_config cfg;
 } now;
@@ -100,6 +107,45 @@ int restore_keep(struct restore *r, struct xlc_error *err)
 {
     (void)r;
     return step(KEEP, err);
+}
+
+int svmdisks_open(struct disks *d, uint32_t domid, uint64_t n,
+                  struct xlc_error *err)
+{
+    if (d != &s.disks || domid != 7 || n != 1) abort();
+    return step(DISKS, err);
+}
+
+/* Only between the end of its backends and its pages. */
+int svmdisks_checkpoint(struct disks *d, uint64_t n, struct xlc_error *err)
+{
+    if (d != &s.disks || !now.dom.n ||
+        (now.dom.n < 64 && now.dom.calls[now.dom.n - 1] != CLOSE))
+        abort();
+    now.dropped++;
+    now.drop = n;
+    if (!now.undropped) return 0;
+    now.undropped--;
+    return xlc_error_set(err, -EBUSY, "the overlay stays");
+}
+
+int svmdisks_settle(struct disks *d, bool runs, struct xlc_error *err)
+{
+    (void)d, (void)err;
+    now.settled = runs ? 2 : 1;
+    return 0;
+}
+
+bool svmdisks_taken(const struct disks *d)
+{
+    (void)d;
+    return now.taken;
+}
+
+unsigned int restore_writable(const struct restore *r)
+{
+    (void)r;
+    return now.writable;
 }
 
 int restore_devices(struct restore *r, struct xlc_error *err)
@@ -649,6 +695,53 @@ static void test_clock(void)
     s.clock = (struct wallclock){ .n = 0 };
 }
 
+/* The disks' part in all of it; see svmdisks.h. */
+static void test_disks(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_compared(&e);
+
+    ok(now.did[DISKS] == 1 && !now.dropped, "the disks are opened, once");
+    now.told = 2;
+    now.undropped = 2;
+    ok(!epoch(c, 2, &e) && now.dropped == 3 && now.drop == 2 && wrote(7, 2) &&
+       now.cuts == 1, "what it wrote goes after its backends and before its "
+       "pages, until that works %s", e.msg);
+    ok(turn(c, &e) > 0 && gone() == 1, "and it runs");
+    ok(!colo_secondary_ready(c, &e) && !colo_secondary_settle(c, &e) &&
+       now.dropped == 3 && now.settled == 2,
+       "a copy that runs on keeps what it wrote");
+    colo_secondary_free(c);
+
+    c = begin_compared(&e);
+    now.dom.fail = CLOSE;
+    now.leave_at = 1;
+    ok(epoch(c, 2, &e) == -ECANCELED && !now.dropped, "backends that are not "
+       "closed: what the copy wrote stays for now");
+    now.dom.fail = OPS;
+    ok(!colo_secondary_ready(c, &e) && now.dropped == 1 && now.drop == 2 &&
+       !colo_secondary_settle(c, &e) && now.settled == 1, "and goes before "
+       "the takeover, which finds no copy that runs %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin_beside(&e);
+    now.seen = INPLACE_XEN_DEAD;
+    now.taken = true;
+    now.dropped = 0;
+    ok(!colo_secondary_ready(c, &e) && !now.dropped && !wrote(7, 2),
+       "one that dies when its disks were taken over is not put back: they "
+       "can't be %s", e.msg);
+    colo_secondary_free(c);
+
+    c = begin(&e);
+    colo_secondary_free(c);
+    now.writable = 1;
+    c = NULL;
+    ok(colo_secondary_new(&c, &s, &e) == -EPERM && !c &&
+       strstr(e.msg, "not mirrored"), "rule_A14: a disk that both would write "
+       "to: %s", e.msg);
+}
+
 static void test_refused(void)
 {
     static const libxl_domain_type types[] = {
@@ -680,6 +773,7 @@ int main(void)
     test_beside_still();
     test_beside_faults();
     test_clock();
+    test_disks();
     test_refused();
     return done_testing();
 }

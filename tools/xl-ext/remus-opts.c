@@ -80,8 +80,7 @@ static const struct opt opts[] = {
     { 'c', "colo", NULL, OPT_FLAG, AT(o.colo),
       .text = "Keep the copy as a domain that runs beside the guest;\n"
               "what both send leaves at once, what differs costs a\n"
-              "checkpoint. A failover restores nothing. PVH guests\n"
-              "without writable disks." },
+              "checkpoint. A failover restores nothing. PVH guests." },
     { 0, "mode", "MODE", OPT_STRING, AT(mode),
       .text = "auto (--colo's default): the copy runs while that serves\n"
               "clients better. colo: it always does. remus: all that\n"

@@ -80,6 +80,15 @@ uint64_t restore_memory(const struct restore *r)
     return r->cfg.b_info.max_memkb * 1024;
 }
 
+unsigned int restore_writable(const struct restore *r)
+{
+    unsigned int n = 0;
+
+    for (int i = 0; i < r->ndisks; i++)
+        n += r->disks[i].readwrite != 0;
+    return n;
+}
+
 const libxl_domain_config *restore_config(const struct restore *r)
 {
     return &r->cfg;

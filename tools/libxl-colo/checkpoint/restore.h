@@ -116,6 +116,9 @@ const libxl_domain_config *restore_config(const struct restore *r);
 /* The most memory the guest may have, in octets. */
 uint64_t restore_memory(const struct restore *r);
 
+/* How many writable disks it has. */
+unsigned int restore_writable(const struct restore *r);
+
 /* "web1", and its uuid as text. */
 const char *restore_name(const struct restore *r);
 const char *restore_uuid(const struct restore *r);

@@ -26,8 +26,25 @@ static int check_nics(const libxl_domain_config *cfg, struct xlc_error *err)
     return 0;
 }
 
-int colo_primary_check(const libxl_domain_config *cfg, struct xlc_error *err)
+/* What the copy writes must be its own: all of them mirrored
+ * (host_check_guest() sees to that) but for -d. */
+static int check_disks(const libxl_domain_config *cfg, bool no_disk,
+                       struct xlc_error *err)
 {
+    for (int i = 0; no_disk && i < cfg->num_disks; i++)
+        if (cfg->disks[i].readwrite)
+            return xlc_error_set(err, -EPERM, "disk %s is writable, and -d "
+                                 "leaves it without a mirror: with --colo the "
+                                 "copy on the other host would write to it, "
+                                 "too", cfg->disks[i].vdev);
+    return 0;
+}
+
+int colo_primary_check(const libxl_domain_config *cfg, bool no_disk,
+                       struct xlc_error *err)
+{
+    int rc;
+
     if (cfg->c_info.type == LIBXL_DOMAIN_TYPE_PV)
         return xlc_error_set(err, -EPERM, "this is a PV guest, and the "
                              "hypervisor can't put its copy back in place, "
@@ -41,11 +58,6 @@ int colo_primary_check(const libxl_domain_config *cfg, struct xlc_error *err)
                              "has run, which --colo needs; nor can it be "
                              "protected without --colo yet; the same kernel "
                              "as a PVH guest (type=\"pvh\") can");
-    for (int i = 0; i < cfg->num_disks; i++)
-        if (cfg->disks[i].readwrite)
-            return xlc_error_set(err, -EPERM, "disk %s is writable, and "
-                                 "--colo can't keep a copy with a writable "
-                                 "disk yet; without --colo it can be mirrored, "
-                                 "see xl-remus(8)", cfg->disks[i].vdev);
-    return check_nics(cfg, err);
+    rc = check_disks(cfg, no_disk, err);
+    return rc ? rc : check_nics(cfg, err);
 }

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "secondary.h"
 #include "svm.h"
+#include "svmdisks.h"
 
 /* A rollback that failed is tried again after a moment. */
 #define AGAIN_MS 200
@@ -106,6 +107,7 @@ static int host_build(void *host, const struct inplace_ops **ops_r,
     if (rc) return rc;
     rc = restore_finish(r, &domid, err);
     if (!rc) rc = restore_keep(r, err);
+    if (!rc) rc = svmdisks_open(&c->s->disks, domid, c->epoch, err);
     if (!rc) rc = restore_devices(r, err);
     if (!rc) rc = restore_vifs(r, leave, err);
     if (!rc) rc = take_vifs(c, err);
@@ -153,9 +155,11 @@ static uint64_t host_spare(void *host)
 static int host_quiet(void *host, struct xlc_error *err)
 {
     struct colo_secondary *c = host;
+    int rc = svmdisks_checkpoint(&c->s->disks, c->epoch, err);
 
     c->connected = false;
-    return c->s->proxy ? secondary_proxy_cut(c->s->proxy, c->epoch, err) : 0;
+    if (rc || !c->s->proxy) return rc;
+    return secondary_proxy_cut(c->s->proxy, c->epoch, err);
 }
 
 static bool host_paused(void *host)
@@ -190,6 +194,11 @@ int colo_secondary_new(struct colo_secondary **c_r, struct secondary *s,
     if (cfg->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
         return xlc_error_set(err, -EPERM, "only the copy of a PVH guest can "
                              "be put back in place, which --colo needs");
+    /* What the copy writes must not be what the guest reads. */
+    if (restore_writable(s->restore) != s->disks.list.n)
+        return xlc_error_set(err, -EPERM, "the guest has a writable disk that "
+                             "is not mirrored, and the copy would write to "
+                             "it, too");
     c = calloc(1, sizeof(*c));
     if (!c) return xlc_error_set(err, -ENOMEM, "no memory");
     c->s = s;
@@ -376,7 +385,8 @@ static int judge_beside(struct colo_secondary *c, struct xlc_error *err)
     if (seen == INPLACE_XEN_PAUSED)
         log_warn("%s: somebody has paused the copy", c->s->rec.name);
     if (seen != INPLACE_XEN_DEAD) return 0;
-    if (!secondary_proxy_said(c->s->proxy)) {
+    if (!secondary_proxy_said(c->s->proxy) &&
+        !svmdisks_taken(&c->s->disks)) {
         log_warn("%s: the copy has shut down or crashed since epoch %llu, "
                  "unheard: putting it back there", c->s->rec.name,
                  (unsigned long long)c->epoch);
@@ -397,6 +407,11 @@ int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
     c->beside = svm_state(c->svm) == SVM_BESIDE;
     if (!rc) rc = svm_ready(c->svm, err);
     return rc ? rc : restore_vifs(c->s->restore, bridge_join, err);
+}
+
+int colo_secondary_settle(struct colo_secondary *c, struct xlc_error *err)
+{
+    return svmdisks_settle(&c->s->disks, svm_state(c->svm) == SVM_BESIDE, err);
 }
 
 int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err)

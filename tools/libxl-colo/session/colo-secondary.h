@@ -15,8 +15,9 @@
  * it stays paused. Nobody watches it meanwhile: what it does to itself (it
  * halts, it crashes) ends with the next epoch. A failover finds it running and
  * leaves it so. If it has halted by itself, it is put back if nobody can have
- * heard it since the epoch; else the failover fails if the primary waits for
- * it, and without one, so has the guest.
+ * heard it since the epoch, and its disks were not taken over; else the
+ * failover fails if the primary waits for it, and without one, so has the
+ * guest.
  *
  * Threads: feed, check, apply and turn are the data thread's; ready, go,
  * release and beside the work thread's, after the data thread has ended; the
@@ -79,6 +80,10 @@ bool colo_secondary_finishing(struct colo_secondary *c);
 
 /* Up to date, its vifs on their bridge. May be tried again. */
 int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err);
+
+/* It is ready: what it wrote to its disks stays, or is nothing. Before they
+ * are taken over; may be tried again. */
+int colo_secondary_settle(struct colo_secondary *c, struct xlc_error *err);
 
 /* Its first step, under the machine's lock. */
 int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err);

@@ -44,6 +44,7 @@ struct json;
  * @plugin: the end of @relay that is for the plugin, until it has it; or -1
  * @lost: the relay has ended; @why says how
  * @served: secondary: we had it served; @taken: and it took the disk over
+ * @svm: and it serves a copy that is a domain (svmdisks.h)
  * @told: @lost was logged
  * @deaf_until_ms: it did not answer: its status is not asked before
  */
@@ -53,7 +54,7 @@ struct disks_one {
     int ctl, look, last, plugin;
     struct relay *relay;
     atomic_bool lost;
-    bool served, taken, told;
+    bool served, taken, svm, told;
     uint64_t deaf_until_ms;
     char why[160];
 };

@@ -168,7 +168,7 @@ static int look_at_guest(struct primary *p, struct xlc_error *err)
                              p->guest.name);
     p->json = libxl_domain_config_to_json(p->ctx, &p->cfg);
     if (!p->json) return xlc_error_set(err, -ENOMEM, "no memory");
-    rc = p->o->colo ? colo_primary_check(&p->cfg, err) : 0;
+    rc = p->o->colo ? colo_primary_check(&p->cfg, p->o->no_disk, err) : 0;
     if (!rc) rc = host_check_guest(p->ctx, &p->cfg, p->o->no_disk, err);
     if (!rc) rc = primary_disks_find(p, err);
     if (rc) return rc;

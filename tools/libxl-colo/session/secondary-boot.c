@@ -152,12 +152,8 @@ static int check_vifs(struct secondary *s, struct xlc_error *err)
 /* The copy is a domain, and perhaps its packets are compared. */
 static int begin_colo(struct secondary *s, struct xlc_error *err)
 {
-    int r;
+    int r = colo_secondary_new(&s->colo, s, err);
 
-    if (s->disks.list.n)
-        return xlc_error_set(err, -EPROTO, "a copy that is a domain can't "
-                             "have mirrored disks yet");
-    r = colo_secondary_new(&s->colo, s, err);
     if (r || !(s->hello.caps & PROTO_CAP_PROXY)) return r;
     r = check_vifs(s, err);
     if (r) return r;

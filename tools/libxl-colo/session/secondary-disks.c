@@ -29,6 +29,7 @@
 #include "identity.h"
 #include "log.h"
 #include "secondary.h"
+#include "svmdisks.h"
 
 /* How often the data thread looks whether it still matters. */
 #define WAIT_MS 50u
@@ -260,6 +261,7 @@ void secondary_disks_taken(struct secondary *s)
                      "be asked", s->rec.name, e.msg);
         keep(&s->disks.at[i], false);
     }
+    svmdisks_close(&s->disks);
 }
 
 /* ---- Letting go ---------------------------------------------------------- */
@@ -353,6 +355,7 @@ void secondary_disks_last(struct secondary *s)
 {
     uint64_t last;
 
+    svmdisks_close(&s->disks);
     pthread_mutex_lock(&s->lock);
     last = s->m.ended && s->last_epoch > s->m.accepted ? s->last_epoch : 0;
     pthread_mutex_unlock(&s->lock);

@@ -110,11 +110,17 @@ static int first_step(struct secondary *s, struct xlc_error *err)
 
 static int add_devices(struct secondary *s, struct xlc_error *err)
 {
-    int r = secondary_disks_take(s, err);
+    int r;
 
-    if (r) return r;
-    return s->colo ? colo_secondary_ready(s->colo, err) :
-           restore_devices(s->restore, err);
+    /* A copy that is a domain has its devices. Before its disks are taken over
+     * it is at the newest epoch, or runs from there. */
+    if (s->colo) {
+        r = colo_secondary_ready(s->colo, err);
+        if (!r) r = colo_secondary_settle(s->colo, err);
+        return r ? r : secondary_disks_take(s, err);
+    }
+    r = secondary_disks_take(s, err);
+    return r ? r : restore_devices(s->restore, err);
 }
 
 /* Make a paused domain of the copy, if it is none yet. */
