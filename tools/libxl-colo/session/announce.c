@@ -22,6 +22,7 @@
 
 #include "announce.h"
 #include "cleanup.h"
+#include "groups.h"
 #include "vifname.h"
 
 #define RARP_REQUEST 3
@@ -141,6 +142,8 @@ int announce_domain(libxl_ctx *ctx, uint32_t domid, struct xlc_error *err)
         vif_name(name, domid, &nics[i]);
         r = announce_vif(name, nics[i].mac, err);
         if (r < 0 && !rc) rc = r;
+        r = groups_ask(name, rc ? NULL : err);
+        if (r && !rc) rc = r;
     }
     if (nics) libxl_device_nic_list_free(nics, n);
     return rc;

@@ -30,7 +30,8 @@
 int announce_vif(const char *ifname, const uint8_t mac[6],
                  struct xlc_error *err);
 
-/* All vifs of a domain that this host serves. Return: 0, or the first error;
+/* All vifs of a domain that this host serves; and it is asked for its multicast
+ * groups (groups.h). Return: 0, or the first error;
  * the others are announced all the same. */
 int announce_domain(libxl_ctx *ctx, uint32_t domid, struct xlc_error *err);
 

@@ -46,7 +46,6 @@
  * @went_us: when it was let go to run beside; @look_us: when its vifs are
  *           looked at next; @late: it was said that they are not connected
  * @connected: they are; @lag_us: how long that took the last time
- * @beside: it ran beside when it was taken over
  * @dead_ms: when a takeover first found it dead, or 0
  */
 struct colo_secondary {
@@ -56,7 +55,7 @@ struct colo_secondary {
     _Atomic uint32_t domid;
     _Atomic bool finishing;
     uint64_t failed_ms, epoch;
-    bool may_run, compared, late, beside;
+    bool may_run, compared, late;
     uint64_t went_us, look_us, dead_ms;
     _Atomic bool connected;
     _Atomic uint64_t lag_us;
@@ -404,7 +403,6 @@ int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err)
     /* RULES A1: what ran without us is not the checkpoint. */
     if (c->x && inplace_xen_runs(c->x)) svm_disturbed(c->svm);
     if (svm_state(c->svm) == SVM_BESIDE) rc = judge_beside(c, err);
-    c->beside = svm_state(c->svm) == SVM_BESIDE;
     if (!rc) rc = svm_ready(c->svm, err);
     return rc ? rc : restore_vifs(c->s->restore, bridge_join, err);
 }
@@ -422,11 +420,6 @@ int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err)
     if (!rc) rc = svm_go(c->svm, err);
     if (!rc) restore_rename(c->s->restore);
     return rc;
-}
-
-bool colo_secondary_beside(const struct colo_secondary *c)
-{
-    return c->beside;
 }
 
 void colo_secondary_release(struct colo_secondary *c)

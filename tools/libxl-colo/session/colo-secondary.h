@@ -88,9 +88,6 @@ int colo_secondary_settle(struct colo_secondary *c, struct xlc_error *err);
 /* Its first step, under the machine's lock. */
 int colo_secondary_go(struct colo_secondary *c, struct xlc_error *err);
 
-/* Did it run before it was let go? Then it announces nothing by itself. */
-bool colo_secondary_beside(const struct colo_secondary *c);
-
 /* It runs, or will never run: nothing of ours is needed any more. */
 void colo_secondary_release(struct colo_secondary *c);
 

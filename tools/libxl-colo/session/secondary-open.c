@@ -24,8 +24,9 @@
 #include "xlctx.h"
 
 #define RETRY_S 2
-/* RULES B7: told so often, twice as long after each time. */
-#define ANNOUNCES   5u
+/* RULES B7: told so often, twice as long after each time: for 16 s, in which a
+ * guest that was restored has connected its vifs. */
+#define ANNOUNCES   7u
 #define ANNOUNCE_MS 250u
 
 /* No more data; an epoch that is being applied is applied to its end. */
@@ -102,8 +103,9 @@ static int first_step(struct secondary *s, struct xlc_error *err)
     if (r) return r;
     s->sh->building = false;
     s->sh->open = true;
-    /* A guest that was not restored says nothing by itself. */
-    if (s->colo && colo_secondary_beside(s->colo)) s->announce = ANNOUNCES;
+    /* One that was not restored says nothing by itself, and no guest tells
+     * again which multicast groups it listens to. */
+    s->announce = ANNOUNCES;
     secondary_event_locked(s, SEC_EV_OPENED, 0);
     return 0;
 }
