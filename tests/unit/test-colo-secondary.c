@@ -587,8 +587,8 @@ static void test_beside_still(void)
         now.waits = waits;
         now.dom.broken = true; /* every page is looked at */
         ok(!colo_secondary_ready(c, &e) && !gone() && wrote(7, 2) &&
-           !colo_secondary_go(c, &e) && gone() == 1, "rule_B2: one that died unheard is put "
-           "back, and runs from the checkpoint %s", e.msg);
+           !colo_secondary_go(c, &e) && gone() == 1, "rule_B2: one that died "
+           "unheard is put back, and runs from the checkpoint %s", e.msg);
         colo_secondary_free(c);
     }
 
