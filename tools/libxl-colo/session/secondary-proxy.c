@@ -390,7 +390,8 @@ void secondary_proxy_turn(struct secondary_proxy *p, uint64_t now_ms)
         proxy_died(p, &e);
         return;
     }
-    if (st.ports_lost && vifs_there(p) == p->n) { /* nobody reads that vif's packets */
+    /* Nobody reads that vif's packets. */
+    if (st.ports_lost && vifs_there(p) == p->n) {
         proxy_died(p, &st.err);
         return;
     }
