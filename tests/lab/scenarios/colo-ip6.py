@@ -33,10 +33,11 @@ def run(lab):
     assert report["requests"] > told["checkpoints"], told
     clients = {
         "chat": lab.client_start("echo-chat", address, "--port", PORT,
-                                 "--interval", "0.1", "--timeout", 120),
-        "udp": lab.client_start("udp-chat", address, "--port", PORT),
+                                 "--interval", "0.1", *_remus.ON),
+        "udp": lab.client_start("udp-chat", address, "--port", PORT,
+                               "--seconds", 7200),
         "upload": lab.client_start("upload", address, "--mib", 4, "--rate",
-                                   100 << 10)}
+                                   100 << 10, *_remus.ON)}
     clients["chat"].wait_progress("lines", 5, 60)
     clients["upload"].wait_progress("bytes", 1 << 20, 120)
     lab.power_off("A")

@@ -24,7 +24,7 @@ def run(lab):
     domid = _colo.copy_domid(lab)
     watch = _colo.Watch(lab)
     load = lab.client_start("redis-count", "count", guest.address,
-                            "--strict", "--connections", 8, "--timeout", 120)
+                            "--strict", "--connections", 8, *_remus.ON)
     load.wait_progress("requests", 200, 180)
     after = _colo.at_random(lab, chance, 5, 10)
     watch.log(f"seed {SEED}, off after {after:.2f} s")

@@ -35,8 +35,8 @@ def one_round(lab, number, chance):
     _colo.protect(lab, guest, mode=mode)
     load = lab.client_start("redis-count", "count", guest.address,
                             "--strict", "--connections", 8, "--interval",
-                            0.02, "--timeout", 120)
-    chat = lab.client_start("echo-chat", guest.address, "--timeout", 120)
+                            0.02, *_remus.ON)
+    chat = lab.client_start("echo-chat", guest.address, *_remus.ON)
     load.wait_progress("requests", 20, 90)
     chat.wait_progress("lines", 5, 90)
     after = _colo.at_random(lab, chance, 0, 6)

@@ -11,7 +11,7 @@ SLOW = True
 
 def run(lab):
     guest = lab.guests()["g1"]
-    chat = lab.client_start("echo-chat", guest.address, "--timeout", 120)
+    chat = lab.client_start("echo-chat", guest.address, *_remus.ON)
     for mode in ("remus", "colo"):
         _colo.protect(lab, guest, mode=mode)
         chat.wait_progress("lines", chat.progress().get("lines", 0) + 10, 60)

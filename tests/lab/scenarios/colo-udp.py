@@ -19,7 +19,7 @@ def run(lab):
     _colo.protect(lab, guest)
     domid = _colo.copy_domid(lab)
     watch = _colo.Watch(lab)
-    chat = lab.client_start("udp-chat", guest.address)
+    chat = lab.client_start("udp-chat", guest.address, "--seconds", 7200)
     chat.wait_progress("requests", 10, 60)
     ping = lab.client_start("ping-probe", guest.address, "--interval",
                             "0.1", "--count", 100, "--drain", 5)
