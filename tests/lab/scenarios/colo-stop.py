@@ -17,6 +17,8 @@ def run(lab):
         chat.wait_progress("lines", chat.progress().get("lines", 0) + 10, 60)
         lab.out("A", "xl remus-stop g1", timeout=120)
         assert _remus.ended(lab) == 0, _remus.log_of(lab)
+        # Nothing broke: both sides ended.
+        assert "broke" not in _remus.log_of(lab), _remus.log_of(lab)
         lab.wait(lambda: "--colo" not in lab.out("B", "xl list"), 20,
                  "the copy to go")
         _remus.no_rest(lab)

@@ -520,3 +520,18 @@ void primary_read(struct primary *p, unsigned int i, uint64_t now_ms)
         lose_path(p, i, e.msg);
     }
 }
+
+void primary_data_ended(struct primary *p)
+{
+    struct prim m;
+
+    pthread_mutex_lock(&p->lock);
+    m = p->m;
+    pthread_mutex_unlock(&p->lock);
+    /* The other host also ends it once it was told that all is over. */
+    if (prim_event(&m, PRIM_EV_LINK_ERROR, 0))
+        log_warn("%s: the data connection broke", p->rec.name);
+    p->data_broken = true;
+    conn_shutdown(p->data); /* whoever writes to it notices */
+    primary_event(p, PRIM_EV_LINK_ERROR, 0);
+}

@@ -390,12 +390,7 @@ static void one_turn(struct primary *p, const struct turn *t)
     for (unsigned int i = 0; i < p->naddr; i++)
         if (p->ctrl[i] && t->pfd[t->ctrl[i]].revents)
             primary_read(p, i, now);
-    if (t->pfd[t->data].revents) {
-        log_warn("%s: the data connection broke", p->rec.name);
-        p->data_broken = true;
-        conn_shutdown(p->data); /* whoever writes to it notices */
-        primary_event(p, PRIM_EV_LINK_ERROR, 0);
-    }
+    if (t->pfd[t->data].revents) primary_data_ended(p);
     while (control_next(p->control, t->pfd + t->control, &req))
         primary_control(p, &req);
     primary_disks_check(p);

@@ -178,6 +178,7 @@ int primary_dial(struct primary *p, struct xlc_error *err);
 void primary_heartbeat(struct primary *p, uint64_t now_ms);
 void primary_say(struct primary *p);
 void primary_read(struct primary *p, unsigned int path, uint64_t now_ms);
+void primary_data_ended(struct primary *p);
 void primary_goodbye(struct primary *p);
 void primary_unlink(struct primary *p);
 
