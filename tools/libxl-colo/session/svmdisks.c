@@ -45,22 +45,28 @@ static void remove_note(const struct disks_one *one, const char *name)
     unlink(path);
 }
 
-static int drop_overlay(struct disks *d, unsigned int i, uint64_t epoch,
-                        struct xlc_error *err)
+/* Ask until no request of somebody's is in the way. */
+static int ask(struct disks *d, unsigned int i, enum diskctl_op op,
+               uint64_t a, uint64_t b, struct xlc_error *err)
 {
     const struct timespec nap = { 0, AGAIN_MS * 1000000 };
     uint64_t until = clock_ms() + BUSY_MS;
 
     for (;;) {
         struct xlc_error e = XLC_ERROR_INIT;
-        int r = disks_ask(d, i, DISKCTL_CHECKPOINT, epoch, DURABLE_MS, -1,
-                          NULL, &e);
+        int r = disks_ask(d, i, op, a, b, -1, NULL, &e);
 
         if (!r) return 0;
         if (r != -EBUSY || clock_ms() >= until)
             return xlc_error_set(err, r, "%s", e.msg);
         nanosleep(&nap, NULL);
     }
+}
+
+static int drop_overlay(struct disks *d, unsigned int i, uint64_t n,
+                        struct xlc_error *err)
+{
+    return ask(d, i, DISKCTL_CHECKPOINT, disk_epoch(d, n), DURABLE_MS, err);
 }
 
 int svmdisks_open(struct disks *d, uint32_t domid, uint64_t n,
@@ -76,8 +82,8 @@ int svmdisks_open(struct disks *d, uint32_t domid, uint64_t n,
         r = leave_note(&d->at[i], "keep", pid, err);
         if (!r) r = leave_note(&d->at[i], "copy", text, err);
         d->at[i].svm = true;
-        if (!r) r = disks_ask(d, i, DISKCTL_SVM_OPEN, 0, 0, -1, NULL, err);
-        if (!r) r = drop_overlay(d, i, disk_epoch(d, n), err);
+        if (!r) r = ask(d, i, DISKCTL_SVM_OPEN, 0, 0, err);
+        if (!r) r = drop_overlay(d, i, n, err);
     }
     return r;
 }
@@ -88,7 +94,7 @@ int svmdisks_checkpoint(struct disks *d, uint64_t n, struct xlc_error *err)
 
     for (unsigned int i = 0; i < d->list.n && !r; i++)
         if (d->at[i].svm && !d->at[i].taken)
-            r = drop_overlay(d, i, disk_epoch(d, n), err);
+            r = drop_overlay(d, i, n, err);
     return r;
 }
 
@@ -99,7 +105,7 @@ int svmdisks_settle(struct disks *d, bool runs, struct xlc_error *err)
         int r;
 
         if (!one->svm || one->taken) continue;
-        r = disks_ask(d, i, DISKCTL_SVM_CLOSE, 0, 0, -1, NULL, err);
+        r = ask(d, i, DISKCTL_SVM_CLOSE, 0, 0, err);
         if (r) return r;
         one->svm = false;
         remove_note(one, "copy");
@@ -125,8 +131,7 @@ void svmdisks_close(struct disks *d)
         if (!one->svm) continue;
         one->svm = false;
         remove_note(one, "copy");
-        if (!one->taken &&
-            disks_ask(d, i, DISKCTL_SVM_CLOSE, 0, 0, -1, NULL, &e))
+        if (!one->taken && ask(d, i, DISKCTL_SVM_CLOSE, 0, 0, &e))
             log_warn("%s", e.msg);
     }
 }
