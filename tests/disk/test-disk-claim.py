@@ -290,6 +290,32 @@ def slow(folder):
         ok(os.path.exists(ran), "and serves the image")
 
 
+def gone(folder):
+    """libxl's script is killed when the nbdkit is already being started."""
+    with Hosts(folder, "gone") as h:
+        go, ran, err = (f"{h.one.dir}/{name}" for name in ("go", "ran", "err"))
+        h.one.program("nbdkit", f'#!/bin/sh\n: >{ran}\n'
+                                f'until [ -e {go} ]; do sleep 0.1; done\n'
+                                'PATH=${PATH#*:}\nexec nbdkit "$@"\n')
+        with subprocess.Popen(["sh", "-c", '"$@" 2>"$0" & wait', err,
+                               f"{h.one.bin}/disk-serve", "add", h.image,
+                               rig.UUID, "w", "back"],
+                              env=h.one.env()) as script:
+            while not os.path.exists(ran):
+                pass
+            script.kill()
+        with open(go, "w", encoding="ascii"):
+            pass
+        same(h.one.serve("remove", h.image, "back")[0], 0, "its remove")
+        with open(err, encoding="utf-8") as file:
+            said = file.read()
+        if not ok("who wanted it for back is gone" in said,
+                  "nothing is attached for who was killed since"):
+            print(f"# {said!r}")
+        same(h.one.serve("folder", h.image)[0], 1,
+             "and what was started for it has ended")
+
+
 def not_heard(folder):
     with Hosts(folder, "deaf") as h:
         h.protect()
@@ -310,8 +336,20 @@ def not_heard(folder):
             h.bend(bend)
             h.refused(f"A7: no start if the other host {label}", h.image,
                       "may not be the newest", "other", text, FORCE)
+        # That is looked for when the protection begins.
+        h.bend("echo 'Permission denied (publickey).' >&2; exit 255")
+        status, _, said = h.one.serve("reach", h.image)
+        ok(status == 1 and "(Permission denied (publickey).)" in said and
+           "BatchMode=yes other" in said, "a login that needs a password")
+        h.bend("echo hello; exit 0")
+        status, _, said = h.one.serve("reach", h.image)
+        ok(status == 1 and "nonsense" in said, "one that runs no xl")
+        h.bend()
+        same(h.one.serve("reach", h.image)[0], 0, "one that works")
         # A command of one's own in the place of ssh.
         h.one.serve("pair", h.image, "nc other 1", "", h.copy)
+        status, _, said = h.one.serve("reach", h.image)
+        ok(status == 1 and "without ssh" in said, "one without ssh")
         h.refused("A7: nor if it was reached in another way",
                   "was started without ssh", FORCE)
         h.one.serve("pair", h.image, "other", "ssh", h.copy)
@@ -388,7 +426,7 @@ def main():
         taken_over()
         versions(folder)
         for test in (promoted, forced, still_a_copy, takes_over_meanwhile,
-                     worked_on, slow, not_heard, ended):
+                     worked_on, slow, gone, not_heard, ended):
             test(folder)
     finally:
         shutil.rmtree(folder)
