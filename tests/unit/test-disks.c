@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake-plugin.h"
@@ -410,6 +411,23 @@ static const char *served(void)
     return text;
 }
 
+/* It was looked whether the other host can be asked: by another thread. */
+static bool reached(void)
+{
+    const struct timespec nap = { 0, 10000000 };
+    char path[128], text[1024] = "";
+
+    snprintf(path, sizeof(path), "%s/serve.log", plugin[0].folder);
+    for (int i = 0; i < 3000 && !strstr(text, "reach "); i++) {
+        FILE *f = fopen(path, "r");
+
+        text[f ? fread(text, 1, sizeof(text) - 1, f) : 0] = '\0';
+        if (f) fclose(f);
+        nanosleep(&nap, NULL);
+    }
+    return strstr(text, "reach ");
+}
+
 static void ended_as(enum prim_state state, enum xlc_outcome outcome,
                      bool unheard, uint64_t cut, const char *word)
 {
@@ -456,9 +474,10 @@ static void test_claim(void)
     snprintf(prim->disks.list.at[1].path, 16, "/there/b");
     prim->disks_paired = false;
     ended_as(PRIM_SOLO, XLC_STOPPED, false, 5, NULL);
-    ok(!primary_disks_sync(prim, &e) &&
+    ok(!primary_disks_sync(prim, &e) && reached() &&
        !strcmp(served(), "pair /img/a hostb ssh -4 /there/a\n"
-                         "pair /img/b hostb ssh -4 /there/b\n") &&
+                         "pair /img/b hostb ssh -4 /there/b\n"
+                         "reach /img/a\n") &&
        shared.disks.n == 2 && !strcmp(shared.disks.at[1], "/img/b"),
        "RULES A7: before the first epoch the images know whom to ask: %s",
        e.msg);

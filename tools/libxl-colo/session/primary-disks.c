@@ -218,6 +218,36 @@ static const char *path_here(const struct primary *p, const char *vdev)
     return "";
 }
 
+/* Of a disk, by path and the guest's name; both in one block. */
+struct reach {
+    const char *path, *name;
+};
+
+/* A login may take seconds, and nothing waits for what it shows. */
+static void *reach_thread(void *opaque)
+{
+    CLEANUP_FREE struct reach *r = opaque;
+    const char *const words[] = { "reach", r->path, NULL };
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (diskserve(words, NULL, &e)) log_warn("%s: %s", r->name, e.msg);
+    return NULL;
+}
+
+/* Can the other host be asked, one day when nobody is there to type? */
+static void reach(const char *path, const char *name)
+{
+    size_t len = strlen(path) + 1, len2 = strlen(name) + 1;
+    struct reach *r = malloc(sizeof(*r) + len + len2);
+    pthread_t t;
+
+    if (!r) return;
+    r->path = memcpy(r + 1, path, len);
+    r->name = memcpy((char *)(r + 1) + len, name, len2);
+    if (pthread_create(&t, NULL, reach_thread, r)) free(r);
+    else pthread_detach(t);
+}
+
 /* RULES A7: from the first epoch on the other host may take over, so before
  * it each image has to say whom to ask. */
 static int pair(struct primary *p, struct xlc_error *err)
@@ -239,6 +269,8 @@ static int pair(struct primary *p, struct xlc_error *err)
         if (r) xlc_error_set(err, r, "disk %s: %s", l->at[i].vdev, e.msg);
     }
     p->disks_paired = true;
+    /* All of them are on one host. */
+    if (!r && p->sh->disks.at[0][0]) reach(p->sh->disks.at[0], p->rec.name);
     return r;
 }
 
