@@ -19,13 +19,16 @@ LINKS = {"A": "a-link", "B": "b-link"}
 def one(lab, guest, here, there, rng):
     """Protect, lose power, go on there; the dead host comes back. What was
     copied, how much of how many promises was lost, how long was silence."""
+    # An ssh login is a dozen round trips: under protection each waits for a
+    # checkpoint. And the disk's first copy has somebody who writes.
+    appends = _disk.Appends(lab, guest)
+    appends.warm_up()
     _disk.protect(lab, guest, LINKS[there], host=here)
     disk = _disk.disk_of(lab, here)
     _disk.forget(guest)
     clients = _remus.Clients(lab, guest, ("redis",))
-    appends = _disk.Appends(lab, guest)
     clients.warm_up()
-    appends.warm_up()
+    appends.go_on()
     at = time.monotonic() + rng.uniform(0, 6)
     lab.wait(lambda: time.monotonic() > at, 10, "a random moment", 0.01)
     lab.power_off(here)

@@ -98,8 +98,8 @@ static int outrank(struct disknode *n, uint64_t generation,
         return xlc_error_set(err, -EBUSY, "%s is mirrored at this moment: "
                              "end the protection first", n->o.image);
     if (generation <= id.generation)
-        return xlc_error_set(err, -EINVAL, "generation %" PRIu64 " is not newer "
-                             "than %" PRIu64, generation, id.generation);
+        return xlc_error_set(err, -EINVAL, "generation %" PRIu64 " is not "
+                             "newer than %" PRIu64, generation, id.generation);
     id.generation = generation;
     if (identity_claim(&id) == IDENTITY_GIVEN)
         identity_set_claim(&id, IDENTITY_HAS_PEER);

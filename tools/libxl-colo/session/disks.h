@@ -30,7 +30,7 @@ struct json;
 
 /* No answer within this is as good as none. */
 #define DISKS_ANSWER_MS  5000u
-#define DISKS_LOOK_MS    500u  /* of all, on the main thread, beside heartbeats */
+#define DISKS_LOOK_MS    500u  /* of all, beside heartbeats */
 #define DISKS_DEAF_MS    5000u /* nor is it asked again so soon */
 #define DISKS_PROTECT_MS 15000u /* the other host's plugin is asked, too */
 #define DISKS_TAKE_MS    60000u /* what was accepted is committed first */

@@ -87,8 +87,8 @@ struct receive_shared {
  * @stop_ms: when the end was asked for, which would break connections
  * @announce: how often it is still told where the guest is, and @announce_ms
  *            when next
- * @taken: disks are a primary's here: that our copy won't run is not said before
- *         they are given back, or can't be
+ * @taken: disks are a primary's here: that our copy won't run is not said
+ *         before they are given back, or can't be
  * @work: bits SEC_DO_ABORT or SEC_DO_OPEN that the work thread carries out
  * @clock: of the other host
  * @worked: it is done; @left: but the copy could not be destroyed
