@@ -33,12 +33,30 @@ def text(path):
         return file.read()
 
 
+def plain(word):
+    """Is it a number as the specification writes types: 50, 0x8001?"""
+    return re.fullmatch(r"\d+|0x[0-9a-f]+", word) is not None
+
+
+def constant(path, expression):
+    """Of numbers and names that the header defines, with | between them."""
+    value = 0
+    for word in expression.split("|"):
+        word = word.strip()
+        if not plain(word):
+            word = re.search(r"^#define %s +(\w+?)[uU]?$" % word, text(path),
+                             re.M).group(1)
+        value |= int(word, 0)
+    return value
+
+
 def enum(path, name, prefix):
     """[(NAME without prefix, value)] of an enum; the last N... left out."""
     body = re.search(r"enum %s \{(.*?)\};" % name, text(path), re.S).group(1)
+    body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
     out, value = [], -1
-    for word, given in re.findall(r"(\w+)(?: = (\d+))?,", body):
-        value = int(given) if given else value + 1
+    for word, _, given in re.findall(r"(\w+)( = ([^,]*))?(?:,|\s*$)", body):
+        value = constant(path, given) if given else value + 1
         if not word.endswith("_NSTATES"):
             out.append((word.removeprefix(prefix), value))
     return out
@@ -52,17 +70,17 @@ def rows(section):
                     flags=re.M)[0]
     for line in part.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and cells[0].isdigit():
+        if line.startswith("|") and plain(cells[0]):
             yield cells
 
 
 def number(cell):
-    return int(cell.replace(" ", ""))
+    return int(cell.replace(" ", ""), 0)
 
 
 def check_types():
     table = list(rows("3."))
-    same([(cells[1], int(cells[0])) for cells in table],
+    same([(cells[1], number(cells[0])) for cells in table],
          enum(f"{LIB}/link/proto.h", "proto_type", "PROTO_"),
          "types and their numbers")
     spec = importlib.util.spec_from_file_location(
@@ -73,7 +91,7 @@ def check_types():
     said = {}
     for cells in table:
         low, _, high = cells[4].partition(" to ")
-        said[int(cells[0])] = (cells[1], number(low), number(high or low),
+        said[number(cells[0])] = (cells[1], number(low), number(high or low),
                                epochs[cells[5]])
     same(said, {kind: (entry[0], entry[1], entry[2], entry[4])
                 for kind, entry in dump.TYPES.items()},
