@@ -61,7 +61,7 @@ static struct {
            LOG_LEVEL_INFO, NULL };
 
 static _Atomic unsigned int lost; /* lines */
-static _Atomic unsigned int said; /* of these, what the log says itself */
+static _Atomic unsigned int said; /* of these, by the log itself */
 static _Atomic bool torn; /* the last line lacks its end */
 
 static bool has_room(int ms)
@@ -122,11 +122,12 @@ static int begin_line(char line[LINE_MAX_LEN], const char *level)
 /* Return: true if there is nothing (more) to say */
 static bool say_lost(void)
 {
-    unsigned int all = lost, n = all - atomic_exchange(&said, all);
+    unsigned int was = said, all = lost, n = all - was;
     char line[LINE_MAX_LEN];
     int len;
 
-    if (!n) return true;
+    /* One thread says it. */
+    if (!n || !atomic_compare_exchange_strong(&said, &was, all)) return true;
     len = begin_line(line, "warning");
     len += snprintf(line + len, sizeof(line) - (size_t)len, "%u line%s of "
                     "this log %s lost here: %s\n", n,

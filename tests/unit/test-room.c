@@ -152,10 +152,13 @@ static void test_refused(const char *status, const char *why)
 int __wrap_xlctx_new(libxl_ctx **ctx_r, struct xlc_error *err);
 int __wrap_guest_open(struct guest *g, libxl_ctx *ctx, const char *spec,
                       struct xlc_error *err);
+int __wrap_guest_clone(struct guest *g, const struct guest *of,
+                       struct xlc_error *err);
+int __wrap_guest_watch(struct guest *g, struct xlc_error *err);
 void __wrap_guest_close(struct guest *g);
 bool __wrap_xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path);
 
-static unsigned int removed;
+static unsigned int cloned, removed;
 
 int __wrap_xlctx_new(libxl_ctx **ctx_r, struct xlc_error *err)
 {
@@ -174,6 +177,21 @@ int __wrap_guest_open(struct guest *g, libxl_ctx *ctx, const char *spec,
     g->domid = 7;
     snprintf(g->uuid, sizeof(g->uuid), "%s", UUID);
     return 0;
+}
+
+int __wrap_guest_clone(struct guest *g, const struct guest *of,
+                       struct xlc_error *err)
+{
+    (void)err;
+    *g = *of;
+    cloned++;
+    return 0;
+}
+
+int __wrap_guest_watch(struct guest *g, struct xlc_error *err)
+{
+    (void)g;
+    return xlc_error_set(err, -EIO, "no watch");
 }
 
 void __wrap_guest_close(struct guest *g)
@@ -198,7 +216,12 @@ static void test_twice(void)
 
     ok(primary_run(&o, &sh) == XLC_REFUSED && !sh.known && !owner.stops,
        "protecting it twice is a refusal");
-    ok(!removed, "and leaves the first one's nodes in xenstore");
+    ok(!cloned && !removed, "before the guest is looked at");
+    end(thread);
+
+    thread = begin(looks);
+    ok(primary_run(&o, &sh) == XLC_REFUSED && cloned && !owner.stops &&
+       !removed, "a refusal after that leaves another's nodes in xenstore");
     end(thread);
 }
 

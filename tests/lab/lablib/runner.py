@@ -21,9 +21,12 @@ from .output import LabError, say
 GUEST_NAME = "g1"
 
 # A guest's kernel that enters an interrupt a second time at the first
-# instruction of its handler, with interrupts off: nothing but the emulated
-# processor can do that (README.md, "What the emulator does wrong").
-TWICE = "grep -ls 'ENTRY_TRAMPOLINE stack guard page was hit' " \
+# instruction of its handler, with interrupts off (README.md, "What the
+# emulator does wrong"), on a host that has received no domain: there the
+# product has never set a processor's registers, so it can't be the cause.
+TWICE = "cat /var/log/xen/xl-remus-*.log /var/log/inplace-drive.log " \
+        "2>/dev/null | grep -q . || grep -ls " \
+        "'ENTRY_TRAMPOLINE stack guard page was hit' " \
         "/var/log/xen/console/guest-*.log"
 
 

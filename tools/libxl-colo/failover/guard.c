@@ -503,6 +503,8 @@ enum xlc_outcome xlc_protect(const struct xlc_options *o)
     g.sigfd = signalfd(-1, &sigs, SFD_CLOEXEC | SFD_NONBLOCK);
     pid = start_worker(&g);
     if (pid > 0) {
+        /* It beats when the worker does not. */
+        log_no_wait();
         child_watch(&g.child, pid);
         watch_worker(&g);
         child_wait(&g.child);
