@@ -124,6 +124,7 @@ def promoted(folder):
         h.protect()
         h.crash()
         ask(h.b, TAKEOVER, 2)
+        ask(h.b, CLAIM, ALONE)
         h.one.serve("solo", h.image)
         h.refused("A7: no start while the other host runs the guest",
                   h.image, "is not the newest", "other has generation 2",
@@ -134,6 +135,9 @@ def promoted(folder):
         h.refused("A7: nor when it is silent after that, though the guest ran "
                   "on here", "can't be asked (down)")
         h.bend()
+        told = h.one.serve("history", h.image)[1]
+        ok(told.startswith("xl-colo-disk 1 solo "),
+           "which stays known to who asks")
         backend(h.one, h.image)
         same(h.one.hotplug("add"), 1, "A7: block-colo refuses it")
         ok("is not the newest" in (h.one.node("hotplug-error") or ""),

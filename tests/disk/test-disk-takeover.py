@@ -169,8 +169,9 @@ def lost(folder):
         their_start(h, "what took over does not start unasked",
                     "may not be the newest", NOBODY, "(down)", FORCE + h.copy)
         h.bend_back()
-        h.refused("A7: the old one does not start, for that is newer",
-                  "is not the newest", "generation 2")
+        h.refused("A7: the old one does not start, for that may be newer",
+                  "may not be the newest", "generation 2",
+                  "it starts there, if none ran on here")
         h.asked()
         their_start(h, "what took over starts, if the old one lies there")
         st = ask(h.b, STATUS)
@@ -190,6 +191,19 @@ def ran_on(folder):
         h.one.serve("end", h.image)
         their_start(h, "nor when the guest has run on from that",
                     "is not the newest", NOBODY, "ran on")
+        said = h.starts("A7: that guest reboots: what took over and never ran "
+                        "does not hold it up")
+        ok("no guest is known to have run from that" in said,
+           "and that is said")
+        h.one.serve("end", h.image)
+        their_start(h, "after that, too, the guest has run on from the old one",
+                    "is not the newest", NOBODY, "ran on")
+        same(h.one.serve("passed", h.image)[0], 0,
+             "it may not start unasked any more")
+        their_start(h, "nor does what took over, which lacks what it wrote",
+                    "is not the newest", NOBODY, "ran on")
+        h.refused("A7: then neither starts by itself", "may not be the newest",
+                  "generation 2", FORCE)
         state = f"{h.one.dir}/state/{os.path.basename(h.a)}"
         os.unlink(f"{state}/peer")
         their_start(h, "nor if that host does not know of it any more",

@@ -158,10 +158,34 @@ static void test_taken(void)
     judge_taken(a, -EPERM, "it is a copy by now");
 }
 
+/* Theirs was taken over from ours, and the same is not known of that. */
+static void test_took(void)
+{
+    struct claim_answer a = { .known = true, .id = mine };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct identity ours = mine;
+
+    a.id.generation = 4;
+    identity_set_claim(&a.id, IDENTITY_TAKEN);
+    ok(claim_judge(&ours, &a, "hostb", &err) == -ENOENT &&
+       strstr(err.msg, "generation 4"), "%s", err.msg);
+    a.id.generation = 5;
+    ok(claim_judge(&ours, &a, "hostb", NULL) == -ESTALE,
+       "taken over from a newer one than ours");
+    a.id.generation = 3;
+    ok(claim_judge(&ours, &a, "hostb", NULL) == -ESTALE,
+       "as new as ours, and not from it");
+    ours.generation = 2;
+    identity_set_claim(&ours, IDENTITY_TAKEN);
+    ok(claim_judge(&ours, &a, "hostb", NULL) == -ESTALE,
+       "neither is known to have run");
+}
+
 int main(void)
 {
     test_format();
     test_judge();
     test_taken();
+    test_took();
     return done_testing();
 }

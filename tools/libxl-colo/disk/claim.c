@@ -98,6 +98,18 @@ static int judge_taken(const struct identity *mine,
     return 0;
 }
 
+/* Was @theirs taken over from what @mine is, and has never run since? */
+static bool never_ran(const struct identity *mine,
+                      const struct claim_answer *theirs)
+{
+    const struct identity *id = &theirs->id;
+
+    return identity_claim(mine) == IDENTITY_HAS_PEER && !theirs->served &&
+           id->role == IDENTITY_PRIMARY && id->generation > mine->generation &&
+           id->generation - mine->generation == 1 &&
+           identity_claim(id) == IDENTITY_TAKEN;
+}
+
 int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
                 const char *host, struct xlc_error *err)
 {
@@ -111,6 +123,12 @@ int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
         return xlc_error_set(err, -EPERM, "%s may not be the newest: it was "
                              "mirrored to %s, where another guest has the "
                              "disk now", mine->image, host);
+    if (never_ran(mine, theirs))
+        return xlc_error_set(err, -ENOENT, "%s may not be the newest: %s has "
+                             "taken it over, as generation %" PRIu64 ", and no "
+                             "guest is known to have run from that: it starts "
+                             "there, if none ran on here", mine->image, host,
+                             id->generation);
     if (id->generation > mine->generation ||
         (id->generation == mine->generation && id->role == IDENTITY_PRIMARY))
         return xlc_error_set(err, -ESTALE, "%s is not the newest: %s has "
