@@ -187,7 +187,14 @@ def ran_on(folder):
     with taken(folder, "ran") as h:
         their_start(h, "what took over does not start while the old one is "
                     "in use", "is not the newest", NOBODY, "in use")
+        synced = f"{h.one.dir}/synced"
+        h.one.program("sync", f'#!/bin/sh\necho "$*" >>{synced}\n'
+                              'PATH=${PATH#*:}\nexec sync "$@"\n')
         h.one.serve("solo", h.image)
+        state = f"{h.one.dir}/state/{os.path.basename(h.a)}"
+        with open(synced, encoding="utf-8") as file:
+            same(file.read().split(), [f"{state}/solo.new", state],
+                 "that a guest ran on is durable when it is said")
         h.one.serve("end", h.image)
         their_start(h, "nor when the guest has run on from that",
                     "is not the newest", NOBODY, "ran on")
@@ -204,7 +211,6 @@ def ran_on(folder):
                     "is not the newest", NOBODY, "ran on")
         h.refused("A7: then neither starts by itself", "may not be the newest",
                   "generation 2", FORCE)
-        state = f"{h.one.dir}/state/{os.path.basename(h.a)}"
         os.unlink(f"{state}/peer")
         their_start(h, "nor if that host does not know of it any more",
                     "may not be the newest", NOBODY, "knows nothing")

@@ -330,7 +330,9 @@ static enum xlc_outcome recover_with(struct guard *g, struct guest *guest,
         log_error("%s: %s", g->sh->name, e.msg);
     clean_planes(g);
     clean_netbuf(g, false);
-    /* A peer without a whole epoch has nothing to take over with. */
+    /* Not before the guest goes on: this waits for who works on the image,
+     * up to 30 s for each. A peer without a whole epoch has nothing to take
+     * over with. */
     claim(g, never_runs(g) || !g->sh->cut ? "alone" : "solo");
     return XLC_WORKER_DIED;
 }
