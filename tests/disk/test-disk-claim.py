@@ -149,9 +149,16 @@ def promoted(folder):
         b = h.two.serve("primary", h.copy, rig.UUID)[1]
         status, a, said = h.one.serve("secondary", h.image, rig.UUID, SIZE)
         ok(status == 0, f"it can be the other one's copy {said}")
+        solo = f"{h.one.dir}/state/{os.path.basename(a)}/solo"
+        ok(os.path.exists(solo), "that it ran on here is known until then")
         pair(b, a, 100)
         h.two.serve("end", h.copy)
         h.one.serve("end", h.image)
+        told = h.one.serve("history", h.image)[1]
+        ok(told.startswith("xl-colo-disk 1 idle "), "it says nothing of a copy")
+        h.one.serve("secondary", h.image, rig.UUID, SIZE)
+        h.one.serve("end", h.image)
+        ok(not os.path.exists(solo), "and is forgotten")
         with open(h.image, "rb") as mine, open(h.copy, "rb") as theirs:
             ok(mine.read() == theirs.read(), "and is equal: what it wrote "
                "alone is gone")
