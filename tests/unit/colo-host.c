@@ -156,11 +156,6 @@ int inplace_xen_look(struct inplace_xen *x, struct xlc_error *err)
            now.seen;
 }
 
-bool secondary_primary_waits(const struct secondary *secondary)
-{
-    return secondary == &s && now.waits;
-}
-
 void inplace_xen_clock(struct inplace_xen *x, int32_t offset_s)
 {
     if (!x) abort();

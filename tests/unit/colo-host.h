@@ -39,7 +39,7 @@ extern struct secondary s;
  *           fail (@undropped); @settled: 1 or 2 if the copy runs on; @taken:
  *           they were taken over
  * @seen: what the copy is when it is looked at; @said: it was heard since the
- *        cut; @waits: the primary stands still
+ *        cut
  * @clock: how far its clock shall be ahead of this host's; @went: and was
  *         when it was let go
  */
@@ -51,7 +51,7 @@ extern struct host {
     enum step fail;
     unsigned int mode, cuts, told_up;
     uint64_t told, cut;
-    bool up, netted, final, said, waits;
+    bool up, netted, final, said;
     int32_t clock, went;
     unsigned int dropped, undropped, settled, writable;
     uint64_t drop;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "colo-host.h"
 #include "tap.h"
 
@@ -70,6 +71,14 @@ static struct colo_secondary *begin_beside(struct xlc_error *err)
     return c;
 }
 
+/* The primary was heard just now, in @state; or is silent. */
+static void primary(uint8_t state, bool heard)
+{
+    s.paths.used[0] = heard;
+    s.paths.heard_ms[0] = heard ? UINT64_MAX : 0;
+    s.peer_beat.state = state;
+}
+
 /* Taken over while the copy does not run, though it was let go. */
 static void test_beside_still(void)
 {
@@ -77,7 +86,8 @@ static void test_beside_still(void)
     struct colo_secondary *c = begin_beside(&e);
 
     now.seen = INPLACE_XEN_PAUSED;
-    now.said = now.waits = true;
+    now.said = true;
+    primary(PROTO_PRIM_YIELDING, true);
     ok(!colo_secondary_ready(c, &e) && !now.dom.n &&
        !colo_secondary_go(c, &e) && now.dom.n == 1 && gone() == 1 &&
        !wrote(7, 2),
@@ -87,7 +97,7 @@ static void test_beside_still(void)
     for (int waits = 0; waits < 2; waits++) {
         c = begin_beside(&e);
         now.seen = INPLACE_XEN_DEAD;
-        now.waits = waits;
+        primary(PROTO_PRIM_YIELDING, waits);
         now.dom.broken = true; /* every page is looked at */
         ok(!colo_secondary_ready(c, &e) && !gone() && wrote(7, 2) &&
            !colo_secondary_go(c, &e) && gone() == 1, "rule_B2: one that died "
@@ -97,13 +107,13 @@ static void test_beside_still(void)
 
     c = begin_beside(&e);
     now.seen = INPLACE_XEN_DEAD;
-    now.said = now.waits = true;
+    now.said = true;
+    primary(PROTO_PRIM_YIELDING, true);
     ok(colo_secondary_ready(c, &e) == -EIO && strstr(e.msg, "crashed") &&
        !now.bridged && !now.netted && !now.dom.n, "one that died heard does "
        "not take over from a primary that waits: %s", e.msg);
-    now.waits = false;
+    primary(PROTO_PRIM_YIELDING, false);
     xlc_error_clear(&e);
-    s.hello.limit_ms = 60000;
     ok(colo_secondary_ready(c, &e) == -EIO && !now.bridged, "nor from one "
        "that was silent for a while and may come back: %s", e.msg);
     xlc_error_clear(&e);
@@ -118,6 +128,86 @@ static void test_beside_still(void)
     ok(colo_secondary_ready(c, &e) == -ENOENT && !now.bridged,
        "one that is dying is none: %s", e.msg);
     colo_secondary_free(c);
+    s.hello.limit_ms = 60000;
+}
+
+/* Does a dead copy that was heard ever become the guest while the primary is
+ * heard in @state? */
+static bool becomes_guest(uint8_t state, bool heard)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_beside(&e);
+    uint64_t until;
+    int rc;
+
+    now.seen = INPLACE_XEN_DEAD;
+    now.said = true;
+    s.hello.limit_ms = 1;
+    primary(state, heard);
+    until = clock_ms() + 3 * secondary_primary_wait_ms(&s);
+    do {
+        xlc_error_clear(&e);
+        rc = colo_secondary_ready(c, &e);
+    } while (rc && clock_ms() < until);
+    s.hello.limit_ms = 60000;
+    primary(PROTO_PRIM_SYNCING, false);
+    colo_secondary_free(c);
+    return !rc;
+}
+
+/* What the dead copy does about a primary that comes back: its worker, or
+ * only its guard, which asks until it is answered. */
+static void test_dead_and_primary(void)
+{
+    static const struct {
+        uint8_t state;
+        bool waits, there;
+    } all[] = {
+        { PROTO_PRIM_SYNCING, false, true },
+        { PROTO_PRIM_PROTECTED, false, true },
+        { PROTO_PRIM_DROPPING, true, true },
+        { PROTO_PRIM_ENDING, true, true },
+        { PROTO_PRIM_SWAPPING, false, true },
+        { PROTO_PRIM_HANDING, true, true },
+        { PROTO_PRIM_YIELDING, true, true },
+        { PROTO_PRIM_SOLO, false, true },
+        { PROTO_PRIM_GONE, false, false },
+        { PROTO_PRIM_YIELDED, false, false },
+        { PROTO_PRIM_STUCK, false, false },
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        uint8_t state = all[i].state;
+
+        primary(state, true);
+        ok(secondary_primary_waits(&s) == all[i].waits &&
+           becomes_guest(state, true) == !all[i].there,
+           "rule_B2: in state %u a primary that is heard %s", state,
+           all[i].there ? "keeps its guest" : "has none to lose");
+        primary(state, false);
+        ok(!secondary_primary_waits(&s) && becomes_guest(state, false),
+           "the wait for one that is silent has an end");
+    }
+}
+
+static void test_wait(void)
+{
+    static const struct {
+        uint32_t limit_ms;
+        uint64_t wait_ms;
+    } all[] = {
+        { 300, 3000 }, { 6000, 60000 }, { 6001, 60000 },
+        { 60000, 60000 }, { 60001, 60001 }, { 3600000, 3600000 },
+        { UINT32_MAX, UINT32_MAX },
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        s.hello.limit_ms = all[i].limit_ms;
+        ok(secondary_primary_wait_ms(&s) == all[i].wait_ms,
+           "a limit of %u ms: the primary is waited for %llu ms",
+           all[i].limit_ms, (unsigned long long)all[i].wait_ms);
+    }
+    s.hello.limit_ms = 60000;
 }
 
 static void test_beside_faults(void)
@@ -229,6 +319,7 @@ static void test_disks(void)
     now.seen = INPLACE_XEN_DEAD;
     now.taken = true;
     now.dropped = 0;
+    s.hello.limit_ms = 0; /* no primary */
     ok(!colo_secondary_ready(c, &e) && !now.dropped && !wrote(7, 2),
        "one that dies when its disks were taken over is not put back: they "
        "can't be %s", e.msg);
@@ -248,8 +339,11 @@ int main(void)
     pthread_mutex_init(&s.lock, NULL);
     snprintf(s.rec.name, sizeof(s.rec.name), "g1");
     s.paths.limit_ms = 60000;
+    s.hello.limit_ms = 60000;
     test_beside();
     test_beside_still();
+    test_dead_and_primary();
+    test_wait();
     test_beside_faults();
     test_clock();
     test_disks();

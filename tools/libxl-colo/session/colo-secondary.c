@@ -29,9 +29,6 @@
 #define LATE_MS 10000
 /* If nobody says what an epoch's mode is. */
 #define MODE_MS 1000
-/* A primary that was silent, and whose copy is dead, is waited for: so many
- * times the limit. */
-#define DEAD_LIMITS 10u
 /* Pages that a guest has besides its memory: rings, tables. */
 #define SPECIAL ((uint64_t)4 << 20)
 
@@ -358,8 +355,9 @@ static int wait_for_primary(struct colo_secondary *c, struct xlc_error *err)
 
     if (!c->dead_ms) c->dead_ms = now;
     waited = now - c->dead_ms;
-    if (secondary_primary_waits(c->s) ||
-        waited < (uint64_t)DEAD_LIMITS * c->s->hello.limit_ms)
+    /* One that is heard at the last moment has not said yet that it waits. */
+    if (secondary_primary_there(c->s) ||
+        waited < secondary_primary_wait_ms(c->s))
         return xlc_error_set(err, -EIO, "the copy has shut down or crashed "
                              "since epoch %llu, after it was heard; the "
                              "primary's may live",

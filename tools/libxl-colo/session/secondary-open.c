@@ -134,15 +134,6 @@ static int finish_restore(struct secondary *s, uint32_t *domid_r,
     return *domid_r ? 0 : xlc_error_set(err, -ENOENT, "there is no copy");
 }
 
-/* The primary stands still and waits for how this goes: better there than
- * nowhere. */
-bool secondary_primary_waits(const struct secondary *s)
-{
-    return (s->peer_beat.state == PROTO_PRIM_YIELDING ||
-            s->peer_beat.state == PROTO_PRIM_HANDING) &&
-           paths_silence_ms(&s->paths, clock_ms()) < s->hello.limit_ms;
-}
-
 /* Try @step until it works. Return: false if the guest is not ours any more */
 static bool insist(struct secondary *s,
                    int (*step)(struct secondary *, struct xlc_error *))
@@ -160,6 +151,7 @@ static bool insist(struct secondary *s,
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);
             return false;
         }
+        /* Better there than nowhere. */
         if (secondary_primary_waits(s)) {
             log_error("%s: %s; the primary goes on", s->rec.name, e.msg);
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);

@@ -182,8 +182,14 @@ int secondary_start_data(struct secondary *s, struct xlc_error *err);
 /* secondary-open.c */
 void secondary_start_work(struct secondary *s);
 void secondary_announce(struct secondary *s, uint64_t now_ms);
-/* Does the primary stand still until it hears how the takeover goes? */
+
+/* secondary-primary.c: does the primary (or its guard) wait for how the
+ * takeover goes? That our copy won't run gives it the guest. */
 bool secondary_primary_waits(const struct secondary *s);
+/* It is heard, and may still have the guest or come to wait. */
+bool secondary_primary_there(const struct secondary *s);
+/* How long it is waited for by a copy that was heard and is dead. */
+uint64_t secondary_primary_wait_ms(const struct secondary *s);
 
 /* secondary-aside.c */
 void secondary_aside(struct secondary *s, uint64_t now_ms);
