@@ -17,7 +17,8 @@
  * disk-ask --start IDENTITY HOST
  *     may a guest start from the image, if HOST's answer is what comes on
  *     standard input? 0 yes; 1 no; 3 ask again; 4 the answer tells nothing of
- *     the image; 5 HOST has a newer one. A sentence unless it is yes.
+ *     the image; 5 HOST has a newer one; 6 HOST has in use what it took over from
+ *     this one: ask again if the guest ran on here. A sentence unless it is yes.
  */
 #include <config.h>
 
@@ -36,6 +37,7 @@
 #define AGAIN   3
 #define UNKNOWN 4
 #define NEWER   5
+#define TOOK    6
 
 static const char *const roles[] = {
     [DISKCTL_PLAIN] = "plain",
@@ -201,6 +203,7 @@ static int judged(const struct xlc_error *err)
     switch (err->status) {
     case -EBUSY: return AGAIN;
     case -ESTALE: return NEWER;
+    case -EAGAIN: return TOOK;
     case -EPROTO:
     case -ENOENT: return UNKNOWN;
     default: return 1;

@@ -5,9 +5,12 @@
 The other host has taken the disks, and died before its guest ran. Its image
 is of a newer generation, and holds no more than the old one; on the guest's
 own host the guest may have gone on."""
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+import threading
 
 import rig
 from hosts import FORCE, SIZE, Hosts, ask, client, pair
@@ -186,7 +189,8 @@ def ran_on(folder):
     """The old primary lives, and its word came too late."""
     with taken(folder, "ran") as h:
         their_start(h, "what took over does not start while the old one is "
-                    "in use", "is not the newest", NOBODY, "in use")
+                    "in use", "may not be the newest", NOBODY, "in use")
+        ok(h.asked() > 1, "for which it asks more than once")
         synced = f"{h.one.dir}/synced"
         h.one.program("sync", f'#!/bin/sh\necho "$*" >>{synced}\n'
                               'PATH=${PATH#*:}\nexec sync "$@"\n')
@@ -233,6 +237,48 @@ def ran_on(folder):
              "in a generation of its own")
 
 
+def at_once(folder):
+    """Both hosts boot: each has its image's lock while it asks the other."""
+    with taken(folder, "boot") as h:
+        h.one.serve("end", h.image)
+        h.asked()
+        with locked(h.two, h.b):
+            h.refused("A7: the old one gives way to what took over",
+                      "is not the newest", "generation 2", "in use", FORCE)
+        same(h.asked(), 1, "at once")
+        while_locked(h, h.one, h.a, lambda: their_start(
+            h, "A7: what took over waits for who asks for the old one"))
+    with taken(folder, "ran-too") as h:
+        h.one.serve("solo", h.image)
+        h.one.serve("end", h.image)
+        with locked(h.one, h.a):
+            their_start(h, "what took over gives way to what ran on",
+                        "is not the newest", NOBODY, "ran on")
+        h.asked()
+        while_locked(h, h.two, h.b, lambda: h.starts(
+            "A7: what ran on waits for who asks for what took over"))
+        h.one.serve("end", h.image)
+        with locked(h.two, h.b):
+            h.refused("but not for ever", "is not the newest", "in use")
+
+
+@contextlib.contextmanager
+def locked(host, folder):
+    name = f"{host.dir}/run/{os.path.basename(folder)}.lock"
+    with open(name, "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def while_locked(h, host, folder, start):
+    one = threading.Thread(target=start)
+    with locked(host, folder):
+        one.start()
+        while one.is_alive() and h.asked(False) < 2:
+            pass
+    one.join(60)
+
+
 def two_images(folder):
     """A guest's disks have one uuid: the image is found by its copy's path."""
     with Hosts(folder, "both") as h:
@@ -260,7 +306,7 @@ def main():
     try:
         opened()
         outrank()
-        for test in resumed, lost, ran_on, two_images:
+        for test in resumed, lost, ran_on, at_once, two_images:
             test(folder)
     finally:
         shutil.rmtree(folder)

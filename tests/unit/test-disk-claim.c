@@ -140,7 +140,7 @@ static void test_taken(void)
     a.id.generation = 2;
     judge_taken(a, 0, "the primary's lies there as it was");
     a.served = true;
-    judge_taken(a, -ESTALE, "its guest has it");
+    judge_taken(a, -EBUSY, "its guest has it, or asks for it");
     a.served = false;
     a.solo = true;
     judge_taken(a, -ESTALE, "its guest ran on");
@@ -169,6 +169,9 @@ static void test_took(void)
     identity_set_claim(&a.id, IDENTITY_TAKEN);
     ok(claim_judge(&ours, &a, "hostb", &err) == -ENOENT &&
        strstr(err.msg, "generation 4"), "%s", err.msg);
+    a.served = true;
+    ok(claim_judge(&ours, &a, "hostb", NULL) == -EAGAIN, "about to run");
+    a.served = false;
     a.id.generation = 5;
     ok(claim_judge(&ours, &a, "hostb", NULL) == -ESTALE,
        "taken over from a newer one than ours");

@@ -82,7 +82,7 @@ static int judge_taken(const struct identity *mine,
                              "taken over from %s, whose image is a copy of "
                              "yet another one now", mine->image, host);
     if (theirs->served)
-        return xlc_error_set(err, -ESTALE, "%s is not the newest: it was taken "
+        return xlc_error_set(err, -EBUSY, "%s is not the newest: it was taken "
                              "over, no guest is known to have run from it, "
                              "and %s has the guest's own disk in use",
                              mine->image, host);
@@ -104,10 +104,27 @@ static bool never_ran(const struct identity *mine,
 {
     const struct identity *id = &theirs->id;
 
-    return identity_claim(mine) == IDENTITY_HAS_PEER && !theirs->served &&
+    return identity_claim(mine) == IDENTITY_HAS_PEER &&
            id->role == IDENTITY_PRIMARY && id->generation > mine->generation &&
            id->generation - mine->generation == 1 &&
            identity_claim(id) == IDENTITY_TAKEN;
+}
+
+/* Of what was taken over from @mine. */
+static int judge_took(const struct identity *mine,
+                      const struct claim_answer *theirs, const char *host,
+                      struct xlc_error *err)
+{
+    if (theirs->served)
+        return xlc_error_set(err, -EAGAIN, "%s is not the newest: %s has taken "
+                             "it over, as generation %" PRIu64 ", and has "
+                             "that in use", mine->image, host,
+                             theirs->id.generation);
+    return xlc_error_set(err, -ENOENT, "%s may not be the newest: %s has taken "
+                         "it over, as generation %" PRIu64 ", and no guest is "
+                         "known to have run from that: it starts there, if "
+                         "none ran on here", mine->image, host,
+                         theirs->id.generation);
 }
 
 int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
@@ -123,12 +140,7 @@ int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
         return xlc_error_set(err, -EPERM, "%s may not be the newest: it was "
                              "mirrored to %s, where another guest has the "
                              "disk now", mine->image, host);
-    if (never_ran(mine, theirs))
-        return xlc_error_set(err, -ENOENT, "%s may not be the newest: %s has "
-                             "taken it over, as generation %" PRIu64 ", and no "
-                             "guest is known to have run from that: it starts "
-                             "there, if none ran on here", mine->image, host,
-                             id->generation);
+    if (never_ran(mine, theirs)) return judge_took(mine, theirs, host, err);
     if (id->generation > mine->generation ||
         (id->generation == mine->generation && id->role == IDENTITY_PRIMARY))
         return xlc_error_set(err, -ESTALE, "%s is not the newest: %s has "

@@ -17,8 +17,8 @@
 
 /**
  * struct claim_answer - what the other host has
- * @served: an nbdkit has the image at this moment
- * @solo: none has, and its guest ran on there when it lost its peer
+ * @served: an nbdkit, or who may start one, has the image at this moment
+ * @solo: its guest ran on there when it lost its peer; then @served isn't said
  * @known: there is an identity; then @id is it
  */
 struct claim_answer {
@@ -44,8 +44,9 @@ int claim_parse(struct claim_answer *out, const char *text, size_t len,
  * If @mine was taken over, and no guest is known to have run from it, then it
  * is the newest only if nothing ran on from @theirs.
  *
- * Return: 0; -EBUSY: the copy may still take over, ask again; -ESTALE, -EPERM,
- * -ENOENT: no
+ * Return: 0; -EBUSY: the copy may still take over, or who has @theirs only
+ * asks, too: ask again; -EAGAIN: the same of what took over from @mine, but no,
+ * if nothing ran on from @mine; -ESTALE, -EPERM, -ENOENT: no
  */
 int claim_judge(const struct identity *mine, const struct claim_answer *theirs,
                 const char *host, struct xlc_error *err);
