@@ -14,12 +14,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "events.h"
+#include "log.h"
 #include "report-line.h"
+#include "secondary.h"
 #include "tap.h"
 
 static char dir[] = "/tmp/test-events.XXXXXX";
 static char path[sizeof(dir) + 16];
+
+/* The log of the secondary called g1. */
+void daemon_file(char *file, size_t size, const char *name,
+                 const char *suffix)
+{
+    if (strcmp(name, "g1") || strcmp(suffix, "events")) abort();
+    snprintf(file, size, "%s", path);
+}
 
 /* Return: octets in the log, the last line in @line without its end */
 static size_t last_line(char *line, size_t size)
@@ -162,6 +173,50 @@ static void no_file(void)
        strstr(err.msg, "is no file"), "%s", err.msg);
 }
 
+/* Is a line of the process's own log about it? */
+static bool warned(const char *file, const char *what)
+{
+    char buf[4096] = "";
+    FILE *f = fopen(file, "re");
+
+    if (f && !fread(buf, 1, sizeof(buf) - 1, f)) buf[0] = 0;
+    if (f) fclose(f);
+    return strstr(buf, what);
+}
+
+/* Its process ends right after its last line. */
+static void of_a_secondary(void)
+{
+    static struct secondary s = { .rec.name = "g1", .m.state = SEC_SYNCING };
+    char line[EVENT_LINE_MAX], log[sizeof(path) + 8];
+    struct rlimit was, now;
+
+    snprintf(log, sizeof(log), "%s.log", path);
+    if (log_init("receive", log, LOG_LEVEL_INFO)) abort();
+    unlink(path);
+    secondary_events_begin(&s);
+    s.m.state = SEC_OPEN;
+    secondary_events_state(&s, SEC_OPENING);
+    secondary_events_end(&s);
+    last_line(line, sizeof(line)); /* there is no log to flush any more */
+    ok(!events_on() && strstr(line, "\"to\":\"running\"}") &&
+       !warned(log, "event log"), "a secondary's last line is there");
+
+    getrlimit(RLIMIT_FSIZE, &was);
+    now = was;
+    secondary_events_begin(&s);
+    now.rlim_cur = last_line(line, sizeof(line));
+    setrlimit(RLIMIT_FSIZE, &now);
+    secondary_events_state(&s, SEC_OPEN);
+    secondary_events_end(&s);
+    setrlimit(RLIMIT_FSIZE, &was);
+    ok(!events_on() && warned(log, "warning: g1: 1 lines of the event log"),
+       "what is lost is said");
+    secondary_events_end(&s);
+    ok(!events_on(), "the end comes once");
+    unlink(log);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir)) {
@@ -174,6 +229,7 @@ int main(void)
     too_long();
     full_disk();
     no_file();
+    of_a_secondary();
     unlink(path);
     rmdir(dir);
     return done_testing();

@@ -40,3 +40,13 @@ void secondary_events_failover(const struct secondary *s, uint64_t gap_ms)
     event_uint(&ev, "gap_us", gap_ms * 1000);
     event_end(&ev);
 }
+
+void secondary_events_end(const struct secondary *s)
+{
+    if (!events_on()) return;
+    events_flush();
+    if (events_lost())
+        log_warn("%s: %u lines of the event log could not be written",
+                 s->rec.name, events_lost());
+    events_close();
+}

@@ -258,6 +258,7 @@ static void finish(struct secondary *s)
     control_free(s->control);
     if (s->ctx) libxl_ctx_free(s->ctx);
     conn_secret_wipe(&s->secret);
+    secondary_events_end(s);
 }
 
 int secondary_run(struct receive_shared *sh, int sync)

@@ -203,5 +203,7 @@ void secondary_answer_waiter(struct secondary *s);
 void secondary_events_begin(struct secondary *s);
 void secondary_events_state(const struct secondary *s, enum sec_state was);
 void secondary_events_failover(const struct secondary *s, uint64_t gap_ms);
+/* A thread writes them: wait for it, and say what was lost. */
+void secondary_events_end(const struct secondary *s);
 
 #endif
