@@ -6,11 +6,13 @@
  * the primary has cleared its write intents its power is cut, and what it
  * never synced is lost by chance. What its bitmap does not name then must be
  * in its image as the other host has it: an intent may go only after the local
- * image was synced, or the two images differ and nobody knows where.
+ * image was synced, or the two images differ and nobody knows where. And what
+ * clears them may be in that sync when a takeover is taken back.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include "bitmap.h"
+#include "cleanup.h"
 #include "clock.h"
 #include "disknode.h"
 #include "fake-disk.h"
@@ -29,11 +32,14 @@
 #define CUTS   16u
 #define WRITES 60u
 #define WAIT   20000u /* ms */
+#define COPYS  0xc5u  /* what COLO's copy writes */
+#define FILES  256
 
 /**
  * struct host - a node and its disk
  * @folder: of its files
  * @image: in it
+ * @gated: its image's calls are as with struct gate
  */
 struct host {
     struct fake_disk *disk;
@@ -41,7 +47,93 @@ struct host {
     struct disknode *node;
     const char *folder;
     const char *image;
+    bool gated;
 };
+
+/**
+ * struct gate - while it is closed, no thread but the main one gets what the
+ *               copy wrote into the image, and a sync of it waits
+ * @image: these descriptors are the image's
+ * @waits: a sync does
+ */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    pthread_t main;
+    bool image[FILES];
+    bool closed, waits;
+    struct diskio real;
+    struct diskio_ops ops;
+} gate = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .cond = PTHREAD_COND_INITIALIZER,
+};
+
+static int gate_open(void *ctx, const char *path, unsigned int how)
+{
+    int fd = gate.real.ops->open(ctx, path, how);
+    LOCK_SCOPE(&gate.lock);
+
+    if (fd >= FILES) abort();
+    if (fd >= 0) gate.image[fd] = strstr(path, "/image");
+    return fd;
+}
+
+/* With the lock held. */
+static bool shut_for(int fd)
+{
+    return gate.closed && gate.image[fd] &&
+           !pthread_equal(gate.main, pthread_self());
+}
+
+static ssize_t gate_pwrite(void *ctx, int fd, const void *buf, size_t len,
+                           uint64_t off)
+{
+    bool shut;
+
+    pthread_mutex_lock(&gate.lock);
+    shut = shut_for(fd) && *(const uint8_t *)buf == COPYS;
+    pthread_mutex_unlock(&gate.lock);
+    return shut ? -EIO : gate.real.ops->pwrite(ctx, fd, buf, len, off);
+}
+
+static int gate_sync(void *ctx, int fd)
+{
+    pthread_mutex_lock(&gate.lock);
+    while (shut_for(fd)) {
+        gate.waits = true;
+        pthread_cond_broadcast(&gate.cond);
+        pthread_cond_wait(&gate.cond, &gate.lock);
+    }
+    pthread_mutex_unlock(&gate.lock);
+    return gate.real.ops->sync(ctx, fd);
+}
+
+static void gate_set(bool closed)
+{
+    LOCK_SCOPE(&gate.lock);
+
+    gate.closed = closed;
+    pthread_cond_broadcast(&gate.cond);
+}
+
+static void gate_wait(void)
+{
+    LOCK_SCOPE(&gate.lock);
+
+    while (!gate.waits) pthread_cond_wait(&gate.cond, &gate.lock);
+}
+
+static void gate_put(struct diskio *io)
+{
+    gate.main = pthread_self();
+    gate.real = *io;
+    gate.ops = *io->ops;
+    gate.ops.open = gate_open;
+    gate.ops.pwrite = gate_pwrite;
+    gate.ops.sync = gate_sync;
+    io->ops = &gate.ops;
+}
 
 static void must(int rc, const struct xlc_error *err, const char *what)
 {
@@ -63,6 +155,7 @@ static void host_open(struct host *h, bool secondary, uint64_t seed)
         .connections = 1,
         .tidy_ms = 1,
         .mirror = { MIRROR_LIMIT, MIRROR_HOLD_MS, 0 },
+        .overlay = OVERLAY_LIMIT,
         .memory = STORE_MEMORY_LIMIT,
         .spill = STORE_SPILL_LIMIT,
         .journal = STORE_JOURNAL_LIMIT,
@@ -72,6 +165,7 @@ static void host_open(struct host *h, bool secondary, uint64_t seed)
 
     h->disk = fake_disk_new(seed);
     h->io = fake_disk_io(h->disk);
+    if (h->gated) gate_put(&h->io);
     fake_disk_put(h->disk, h->image, SIZE, 0);
     rc = disknode_open(&h->node, &o, &err);
     if (!rc) rc = disknode_start(h->node, &err);
@@ -210,6 +304,48 @@ static bool run(uint64_t seed, unsigned long cut)
     return !named;
 }
 
+static void copy_writes(struct host *b)
+{
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct disknode_conn *c;
+    uint8_t buf[BLOCK];
+
+    memset(buf, COPYS, sizeof(buf));
+    must(disknode_connect(b->node, &c, &err), &err, "a copy");
+    must(disknode_write(c, buf, BLOCK, 5 * BLOCK, &err), &err, "a write");
+    disknode_disconnect(c);
+}
+
+/* A thread syncs the image, and would go on with the overlay that is being
+ * merged: that must be there still (the sanitizer says it). */
+static void test_untake(void)
+{
+    struct host a = { .folder = "/a", .image = "/a/image" };
+    struct host b = { .folder = "/b", .image = "/b/image", .gated = true };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct diskctl_status st;
+    int rc;
+
+    host_open(&a, false, 1);
+    host_open(&b, true, 2);
+    protect(&a, &b);
+    control(&b, DISKCTL_SVM_OPEN, 0, -1);
+    control(&b, DISKCTL_CHECKPOINT, 1, -1);
+    copy_writes(&b);
+    gate_set(true);
+    control(&b, DISKCTL_TAKEOVER, 2, -1);
+    gate_wait();
+    control(&b, DISKCTL_UNTAKE, 0, -1);
+    gate_set(false);
+    disknode_status(b.node, &st);
+    rc = disknode_close(b.node, &err);
+    ok(!rc && st.role == DISKCTL_SECONDARY && !st.overlay,
+       "a takeover is taken back while its image is synced: %s", err.msg);
+    disknode_close(a.node, NULL);
+    fake_disk_free(a.disk);
+    fake_disk_free(b.disk);
+}
+
 int main(void)
 {
     unsigned int cleared = 0;
@@ -217,6 +353,7 @@ int main(void)
     alarm(600);
     for (uint64_t seed = 1; seed <= ROUNDS; seed++) cleared += run(seed, 0);
     for (unsigned long cut = 1; cut <= CUTS; cut++) run(100 + cut, cut);
+    test_untake();
     /* What clears them needs no sync of its own: some come back. */
     ok(cleared, "%u of %u were left without any", cleared, ROUNDS);
     return done_testing();

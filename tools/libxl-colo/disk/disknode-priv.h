@@ -34,6 +34,7 @@ struct disknode_grave {
     struct bitmap *bitmap;
     struct mirror *mirror;
     struct follow *follow;
+    struct overlay *overlay;
 };
 
 /**
@@ -144,8 +145,9 @@ int disknode_resume_merge(struct disknode *n, struct xlc_error *err);
 /* If there is something to merge. */
 int disknode_start_merge(struct disknode *n, struct xlc_error *err);
 
-/* Merge no further; what is not merged is thrown away. Nobody is served. */
-void disknode_end_merge(struct disknode *n);
+/* Merge no further; what is not merged is thrown away. Nobody is served.
+ * Return: the overlay, for the grave: the front may still be flushing it. */
+struct overlay *disknode_end_merge(struct disknode *n);
 
 /* A guest's write; without @buf zeroes. */
 int disknode_put(struct disknode *n, const void *buf, uint32_t len,

@@ -265,7 +265,7 @@ int disknode_start_merge(struct disknode *n, struct xlc_error *err)
     return rc ? xlc_error_set(err, -rc, "no thread: %s", strerror(rc)) : 0;
 }
 
-void disknode_end_merge(struct disknode *n)
+struct overlay *disknode_end_merge(struct disknode *n)
 {
     pthread_mutex_lock(&n->state_lock);
     n->unmerge = true;
@@ -276,8 +276,8 @@ void disknode_end_merge(struct disknode *n)
     n->merging = n->unmerge = false;
     n->merge_failed = 0;
     pthread_mutex_unlock(&n->state_lock);
-    overlay_close(exchange(n, NULL));
     disknode_no_overlay(n);
+    return exchange(n, NULL);
 }
 
 /* The overlay is full: is it worth to try again, @since a first time? */

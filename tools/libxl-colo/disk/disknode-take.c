@@ -136,9 +136,9 @@ int disknode_untake(struct disknode *n, struct xlc_error *err)
         free(g);
         return rc;
     }
-    if (n->overlay) disknode_end_merge(n);
     *g = (struct disknode_grave){ n->graves, n->front, n->bitmap, n->mirror,
-                                  n->follow };
+                                  n->follow, NULL };
+    if (n->overlay) g->overlay = disknode_end_merge(n);
     pthread_mutex_lock(&n->state_lock);
     n->graves = g;
     n->front = NULL;
@@ -165,6 +165,7 @@ int disknode_bury(struct disknode *n, struct xlc_error *err)
         more = bitmap_close(g->bitmap, err);
         if (!rc) rc = more;
         front_close(g->front);
+        overlay_close(g->overlay);
         more = follow_close(g->follow, err);
         if (!rc) rc = more;
         free(g);

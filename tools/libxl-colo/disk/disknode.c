@@ -252,15 +252,20 @@ int disknode_note(struct disknode *n, struct xlc_error *err)
 }
 
 /* RULES A6: an intent may go when neither host can lose what was written:
- * the peer's durable epoch says so of the other one, this of ours. */
-static bool sync_image(struct disknode *n)
+ * the peer's durable epoch says so of the other one, this of ours.
+ * Return: the bitmap whose image it was; NULL: it is not synced. */
+static struct bitmap *sync_image(struct disknode *n)
 {
-    bool have;
+    struct bitmap *b;
+    struct front *f;
 
+    /* Together: a takeover that is taken back takes both away, and what it
+     * leaves in the grave stays until this thread has ended. */
     pthread_mutex_lock(&n->state_lock);
-    have = n->bitmap;
+    b = n->bitmap;
+    f = n->front;
     pthread_mutex_unlock(&n->state_lock);
-    return have && !front_flush(n->front, NULL);
+    return b && !front_flush(f, NULL) ? b : NULL;
 }
 
 /* From time to time: the image, the identity, then the bitmap's intents. */
@@ -272,7 +277,8 @@ static void *tick(void *arg)
         uint64_t at = clock_us() + n->o.tidy_ms * 1000ull;
         struct timespec ts = { .tv_sec = (time_t)(at / 1000000u),
                                .tv_nsec = (long)(at % 1000000u) * 1000 };
-        bool ending, synced;
+        struct bitmap *synced;
+        bool ending;
 
         pthread_mutex_lock(&n->state_lock);
         if (!n->ending)
@@ -283,8 +289,8 @@ static void *tick(void *arg)
         synced = sync_image(n);
         LOCK_SCOPE(&n->session);
         /* What failed is tried again; the intents stay till then. */
-        if (synced && n->bitmap && !disknode_note(n, NULL))
-            (void)bitmap_clean(n->bitmap, NULL);
+        if (synced && synced == n->bitmap && !disknode_note(n, NULL))
+            (void)bitmap_clean(synced, NULL);
     }
 }
 
