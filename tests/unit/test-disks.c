@@ -263,16 +263,19 @@ static void test_take_last(void)
     sec->last_epoch = 5;
     for (unsigned int i = 0; i < 2; i++) {
         plugin[i].held = last;
-        sec->disks.at[i].served = true;
+        sec->disks.at[i].served = sec->disks.at[i].svm = true;
     }
     secondary_disks_last(sec);
+    ok(place(0, DISKCTL_SVM_CLOSE, 0) < 0 && sec->disks.at[1].svm,
+       "the data thread, which lives still, is not disturbed on its sockets");
     secondary_disks_drop(sec);
     for (unsigned int i = 0; i < 2; i++) {
         int durable = place(i, DISKCTL_WAIT_DURABLE, last);
         int over = place(i, DISKCTL_WAIT, last + 1);
 
         good = good && plugin[i].st.accepted == last && durable >= 0 &&
-               over > durable && place(i, DISKCTL_DISCARD, 0) > over;
+               over > durable && place(i, DISKCTL_SVM_CLOSE, 0) > over &&
+               place(i, DISKCTL_DISCARD, 0) > place(i, DISKCTL_SVM_CLOSE, 0);
     }
     ok(good, "RULES A13: a guest's last writes are taken; the primary has "
        "heard of it, and ended the stream, before it is dropped");

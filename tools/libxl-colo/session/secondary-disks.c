@@ -355,7 +355,6 @@ void secondary_disks_last(struct secondary *s)
 {
     uint64_t last;
 
-    svmdisks_close(&s->disks);
     pthread_mutex_lock(&s->lock);
     last = s->m.ended && s->last_epoch > s->m.accepted ? s->last_epoch : 0;
     pthread_mutex_unlock(&s->lock);
@@ -366,6 +365,8 @@ void secondary_disks_drop(struct secondary *s)
 {
     uint64_t until = clock_ms() + GIVE_BACK_MS;
 
+    /* The copy is gone; before that the data thread asks on these sockets. */
+    svmdisks_close(&s->disks);
     for (unsigned int i = 0; i < s->disks.list.n; i++)
         if (s->disks.at[i].served) let_go(s, i, until);
     /* One that can't be given back stays marked, and does not start: that is
