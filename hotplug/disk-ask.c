@@ -17,8 +17,9 @@
  * disk-ask --start IDENTITY HOST
  *     may a guest start from the image, if HOST's answer is what comes on
  *     standard input? 0 yes; 1 no; 3 ask again; 4 the answer tells nothing of
- *     the image; 5 HOST has a newer one; 6 HOST has in use what it took over from
- *     this one: ask again if the guest ran on here. A sentence unless it is yes.
+ *     the image; 5 HOST has a newer one; 6 HOST has in use what it took over
+ *     from this one: ask again if the guest ran on here. A sentence unless it
+ *     is yes.
  */
 #include <config.h>
 
