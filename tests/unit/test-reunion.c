@@ -29,7 +29,7 @@ static char script[sizeof(dir) + 8], told[sizeof(dir) + 8];
 /**
  * struct meeting - one reunion and its other side
  * @here: what is true of the guest here; @announced: its domid, once it was
- * @over: reunion_run() has returned
+ * @over: reunion_run() has returned, and @met is what it said
  */
 struct meeting {
     struct fake f;
@@ -38,6 +38,7 @@ struct meeting {
     int stop;
     _Atomic int here;
     _Atomic uint32_t announced;
+    bool met;
     atomic_bool over;
 };
 
@@ -90,7 +91,7 @@ static void *thread(void *opaque)
 {
     struct meeting *m = opaque;
 
-    reunion_run(&m->r, m->stop);
+    m->met = reunion_run(&m->r, m->stop);
     m->over = true;
     return NULL;
 }
@@ -213,6 +214,7 @@ static void test_meet(void)
     end(&m);
     ok(m.f.states == (1u << PROTO_PRIM_SOLO | 1u << PROTO_PRIM_STUCK |
                       1u << PROTO_PRIM_GONE), "and nothing untrue");
+    ok(m.met, "RULES A7: who destroyed it decided for the one that it met");
 }
 
 static void test_broken(void)
@@ -228,6 +230,7 @@ static void test_broken(void)
         fake_hang_up(&m.f);
     }
     end(&m);
+    ok(!m.met, "RULES A7: what never stood aside was not decided for");
 }
 
 static void test_ends(void)
@@ -252,6 +255,7 @@ static void test_ends(void)
     ok(m.over && recorded("peer-lost", 5), "the administrator destroys the "
        "one that stood aside: this history is the newest");
     end(&m);
+    ok(!m.met, "and nothing more is to be decided");
     begin(&m);
     close(steal_fd(&m.f.listener));
     UNTIL(&m, ask(CONTROL_STATUS, "\"rc\":0"));

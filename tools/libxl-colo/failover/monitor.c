@@ -34,12 +34,14 @@
  * @r: whom it looks for
  * @xch, @uuid: by which it finds the guest here
  * @stop: eventfd: it shall end
+ * @met: reunion_run() said so
  */
 struct looker {
     struct reunion r;
     xc_interface *xch;
     uint8_t uuid[16];
     int stop;
+    bool met;
 };
 
 /* libxl's shutdown reasons and the action of each. */
@@ -141,13 +143,18 @@ static int look_and_act(libxl_ctx *ctx, uint32_t *domid_r, bool *gone_r,
 {
     libxl_domain_config cfg;
     libxl_dominfo info;
-    int rc = 0;
+    int rc;
 
     libxl_dominfo_init(&info);
     libxl_domain_config_init(&cfg);
-    if (libxl_domain_info(ctx, &info, *domid_r) || info.dying) {
+    rc = libxl_domain_info(ctx, &info, *domid_r);
+    if (rc && rc != ERROR_DOMAIN_NOTFOUND) {
+        rc = xlc_error_set(err, -EIO, "domain %u can't be looked at (libxl "
+                           "error %d)", *domid_r, rc);
+    } else if (rc || info.dying) {
         *gone_r = true;
         *domid_r = 0;
+        rc = 0;
     } else if (info.shutdown && info.shutdown_reason ==
                LIBXL_SHUTDOWN_REASON_SUSPEND) {
         /* Somebody saves, migrates or protects it, and is its monitor from
@@ -260,7 +267,7 @@ static void *reunion_thread(void *opaque)
 {
     struct looker *l = opaque;
 
-    reunion_run(&l->r, l->stop);
+    l->met = reunion_run(&l->r, l->stop);
     return NULL;
 }
 
@@ -286,12 +293,13 @@ static void stay(uint32_t domid, bool act, struct looker *l)
     }
     looking = looking && !pthread_create(&thread, NULL, reunion_thread, l);
     if (run(domid, &gone, &e)) log_error("%s: %s", l->r.name, e.msg);
-    /* RULES A7: who destroys this copy decides for the other one. */
-    if (gone) diskserve_claim(&l->r.disks, "passed", l->r.name);
     if (!looking) return;
     if (write(l->stop, &one, sizeof(one)) < 0)
         log_error("eventfd: %s", strerror(errno));
     pthread_join(thread, NULL);
+    /* RULES A7: who destroys this copy decides for the one that it met. As
+     * long as it met none, it may be created again. */
+    if (gone && l->met) diskserve_claim(&l->r.disks, "passed", l->r.name);
 }
 
 int monitor_daemon(uint32_t domid, const char *name, bool act,

@@ -254,7 +254,7 @@ static void one_turn(struct state *s, int stop, int timeout)
         answer(s, &req);
 }
 
-void reunion_run(const struct reunion *r, int stop)
+bool reunion_run(const struct reunion *r, int stop)
 {
     struct state s = { .r = r };
     struct xlc_error e = XLC_ERROR_INIT;
@@ -284,4 +284,5 @@ void reunion_run(const struct reunion *r, int stop)
     control_free(s.control);
     glink_close(&s.link);
     log_info("%s: not looking for another copy any more", r->name);
+    return s.met;
 }

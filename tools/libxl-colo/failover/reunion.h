@@ -42,7 +42,7 @@ enum reunion_here {
  * @generation, @acked: of it
  * @uuid, @uuid_raw, @name: the guest; @host: the other host, as it was named
  * @disks: its images here: that it ran on from them holds until the other copy
- *         is known to run, or somebody destroys this one
+ *         is known to run
  * @look: what runs here; @domid_r: as which domain. Called about once a
  *        second
  * @announce: the other copy left the network: the ways lead to @domid here
@@ -66,7 +66,10 @@ struct reunion {
  * @stop: a file descriptor; it ends when that becomes readable
  *
  * Blocks; for a process or a thread of its own.
+ *
+ * Return: the other copy ran, too, and stands aside for this one: who destroys
+ * this one decides for that (RULES A7)
  */
-void reunion_run(const struct reunion *r, int stop);
+bool reunion_run(const struct reunion *r, int stop);
 
 #endif
