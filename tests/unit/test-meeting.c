@@ -214,6 +214,36 @@ static void test_disks_taken(void)
     end();
 }
 
+/* RULES C3: the other host says what time it is, and then something else. */
+static void say_clock(void)
+{
+    struct proto_msg m = { .hdr.type = PROTO_CLOCK };
+    uint64_t seq = s.peer_beat.seq;
+
+    m.u.clock.host_us = clock_wall_us();
+    if (conn_send(guard.conn, &m)) abort();
+    UNTIL(s.peer_beat.seq > seq + 1, PROTO_PRIM_PROTECTED);
+}
+
+static void test_clock(void)
+{
+    begin();
+    s.paths.limit_ms = 1000000; /* this loop turns often enough */
+    UNTIL(attached == 1, PROTO_PRIM_PROTECTED);
+    say_clock();
+    ok(s.clock.n == 1, "what time it is there is heard");
+    s.paths.tick_ms -= 500000;
+    say_clock();
+    ok(s.clock.n == 1, "rule_C3: but not if it waited while we stood still");
+    paths_tick(&s.paths, clock_ms());
+    say_clock();
+    ok(s.clock.n == 1, "nor in the next turns");
+    s.paths.late = false;
+    say_clock();
+    ok(s.clock.n == 2, "but then");
+    end();
+}
+
 int main(void)
 {
     log_init("test", "/dev/null", LOG_LEVEL_ERROR);
@@ -222,5 +252,6 @@ int main(void)
     test_heard();
     test_flood();
     test_disks_taken();
+    test_clock();
     return done_testing();
 }

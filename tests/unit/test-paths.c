@@ -109,10 +109,32 @@ static void test_gap(void)
        "a clock that steps back is a gap");
 }
 
+/* What is read right after the loop stood still may be old. */
+static void test_fresh(void)
+{
+    struct paths p;
+
+    paths_init(&p, LIMIT, 0);
+    turn(&p, 0, 900, 100);
+    ok(paths_fresh(&p, 900) && paths_fresh(&p, 1399), "a loop that turns");
+    ok(!paths_fresh(&p, 1400) && !paths_fresh(&p, 90000),
+       "rule_C3: one that did not: what it reads first is old");
+    paths_heard(&p, 3, 90000);
+    paths_tick(&p, 90000);
+    ok(!paths_fresh(&p, 90001), "so is what is read in the next turn");
+    for (uint64_t now = 90100; now < 91000; now += 100) {
+        paths_heard(&p, 3, now);
+        paths_tick(&p, now);
+    }
+    ok(!paths_fresh(&p, 90999) && paths_fresh(&p, 91000),
+       "for the limit: it may still be on its way");
+}
+
 int main(void)
 {
     test_limit();
     test_many();
     test_gap();
+    test_fresh();
     return done_testing();
 }

@@ -37,11 +37,26 @@ static void forgive(struct paths *p, uint64_t gap, uint64_t now_ms)
     }
 }
 
+static bool is_late(const struct paths *p, uint64_t gap)
+{
+    return gap >= p->limit_ms - p->limit_ms / 2;
+}
+
+bool paths_fresh(const struct paths *p, uint64_t now_ms)
+{
+    return !is_late(p, now_ms - p->tick_ms) &&
+           (!p->late || now_ms - p->late_ms >= p->limit_ms);
+}
+
 bool paths_tick(struct paths *p, uint64_t now_ms)
 {
     uint64_t gap = now_ms - p->tick_ms; /* huge if the clock stepped back */
 
     p->tick_ms = now_ms;
+    if (is_late(p, gap)) {
+        p->late = true;
+        p->late_ms = now_ms;
+    }
     if (gap >= p->limit_ms) {
         /* We were not looking: what we did not hear proves nothing. */
         forgive(p, UINT64_MAX, now_ms);
@@ -49,6 +64,6 @@ bool paths_tick(struct paths *p, uint64_t now_ms)
     }
     /* The same, but shorter: a host that stalls for most of the limit has
      * not taken its peer's packets off the wire yet when it goes on. */
-    if (gap * 2 >= p->limit_ms) forgive(p, gap, now_ms);
+    if (is_late(p, gap)) forgive(p, gap, now_ms);
     return paths_silence_ms(p, now_ms) >= p->limit_ms;
 }

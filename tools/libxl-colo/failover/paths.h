@@ -25,12 +25,14 @@
  * struct paths - when the peer was last heard
  * @limit_ms: silence of this length is a failed host
  * @tick_ms: the last time paths_tick() was called
+ * @late_ms: when it was called late for the last time, if @late
  * @heard_ms: by path; meaningful where @used
  * @used: the path was attached once
  */
 struct paths {
     uint64_t limit_ms;
-    uint64_t tick_ms;
+    uint64_t tick_ms, late_ms;
+    bool late;
     uint64_t heard_ms[PATHS_MAX];
     bool used[PATHS_MAX];
 };
@@ -47,6 +49,10 @@ void paths_heard(struct paths *p, unsigned int i, uint64_t now_ms);
  * Return: true if the peer has been silent on every path for the limit
  */
 bool paths_tick(struct paths *p, uint64_t now_ms);
+
+/* Is what comes in now new? Not after a loop that stood still for half the
+ * limit or more, until the limit has gone by: it may have waited for us. */
+bool paths_fresh(const struct paths *p, uint64_t now_ms);
 
 /* Milliseconds since the peer was last heard on any path. */
 uint64_t paths_silence_ms(const struct paths *p, uint64_t now_ms);

@@ -46,6 +46,7 @@ void primary_clock_heard(struct primary *p, const struct proto_clock *c)
 {
     char text[96];
 
+    if (!paths_fresh(&p->paths, clock_ms())) return; /* old by now */
     if (wallclock_heard(&p->clock, c, clock_wall_us()) &&
         wallclock_far(&p->clock, text, sizeof(text)))
         log_warn("%s: %s", p->rec.name, text);

@@ -158,11 +158,13 @@ static bool on_heartbeat(struct secondary *s, unsigned int i,
     return true;
 }
 
-/* RULES C3 */
-static void on_clock(struct secondary *s, const struct proto_clock *c)
+/* RULES C3: but what is old by now would set the copy's clock back. */
+static void on_clock(struct secondary *s, const struct proto_clock *c,
+                     uint64_t now_ms)
 {
     char text[96];
 
+    if (!paths_fresh(&s->paths, now_ms)) return;
     LOCK_SCOPE(&s->lock);
     if (wallclock_heard(&s->clock, c, clock_wall_us()) &&
         wallclock_far(&s->clock, text, sizeof(text)))
@@ -171,7 +173,7 @@ static void on_clock(struct secondary *s, const struct proto_clock *c)
 
 /* Return: false if the connection is to be closed */
 static bool dispatch(struct secondary *s, unsigned int i,
-                     const struct proto_msg *m)
+                     const struct proto_msg *m, uint64_t now_ms)
 {
     enum sec_state was = s->m.state;
 
@@ -179,7 +181,7 @@ static bool dispatch(struct secondary *s, unsigned int i,
     case PROTO_HEARTBEAT:
         return on_heartbeat(s, i, &m->u.heartbeat);
     case PROTO_CLOCK:
-        on_clock(s, &m->u.clock);
+        on_clock(s, &m->u.clock, now_ms);
         break;
     case PROTO_DROP:
         secondary_event(s, SEC_EV_DROP, 0);
@@ -227,7 +229,7 @@ void secondary_read(struct secondary *s, unsigned int i, uint64_t now_ms)
 
     while ((r = conn_recv(s->conns[i], &m, &e2)) > 0) {
         paths_heard(&s->paths, i, now_ms);
-        if (dispatch(s, i, &m)) continue;
+        if (dispatch(s, i, &m, now_ms)) continue;
         log_info("%s: path %u: the primary went on alone; it is to say so "
                  "again on a new connection", s->rec.name, i);
         conn_free(steal_ptr(&s->conns[i]));
