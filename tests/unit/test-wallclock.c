@@ -120,13 +120,17 @@ static void test_absurd(void)
 {
     struct wallclock w = { .n = 0 };
     struct proto_clock c = { PROTO_CLOCK_MAX, INT32_MAX };
+    int32_t s = 0;
 
     wallclock_heard(&w, &c, 0);
     ok(offset(&w) == INT32_MAX, "no more than Xen can count");
     w = (struct wallclock){ .n = 0 };
     c = (struct proto_clock){ 0, INT32_MIN };
     wallclock_heard(&w, &c, PROTO_CLOCK_MAX);
-    ok(offset(&w) == INT32_MIN, "nor less");
+    ok(offset(&w) == -INT32_MAX && clocknote_write(NULL, 7, offset(&w)) &&
+       clocknote_read(NULL, 7, &s) && s == offset(&w),
+       "nor less, and what is noted can be read: %s", value);
+    node[0] = 0;
     ok(!wallclock_heard(&w, &c, UINT64_MAX) && w.n == 1,
        "a host's clock that shows nonsense is not compared");
 }

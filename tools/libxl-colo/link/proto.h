@@ -396,7 +396,7 @@ struct proto_heartbeat {
  * @host_us: microseconds since 1970, UTC, that the sender's host clock shows;
  *           at most PROTO_CLOCK_MAX
  * @ahead_s: P: seconds that the guest's clock is ahead of that, in two's
- *           complement. S: 0
+ *           complement. S: 0, which P does not look at
  */
 #define PROTO_CLOCK_MAX ((uint64_t)1 << 61)
 struct proto_clock_wire {

@@ -39,7 +39,9 @@ int events_open(const char *path, struct xlc_error *err)
     events_close();
     lost = 0;
     queue = lineq_new(fd, &lost);
-    if (!queue) return xlc_error_set(err, -ENOMEM, "no memory");
+    if (!queue)
+        return xlc_error_set(err, -ENOMEM, "the event log %.200s can't be "
+                             "written: no memory, or no thread for it", path);
     sink = steal_fd(&fd);
     return 0;
 }

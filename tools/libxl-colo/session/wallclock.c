@@ -64,7 +64,7 @@ bool wallclock_offset(struct wallclock *w, int32_t *offset_s_r)
         llabs(diff - (int64_t)w->offset_s * SECOND) > WALLCLOCK_ERROR_US) {
         s = nearest(diff);
         if (s > INT32_MAX) s = INT32_MAX;
-        if (s < INT32_MIN) s = INT32_MIN;
+        if (s < -INT32_MAX) s = -INT32_MAX;
         w->offset_s = (int32_t)s;
         w->chosen = true;
     }
