@@ -327,6 +327,7 @@ class Model:
     def __init__(self, size, rng):
         self.data = bytearray(size)
         self.rng = rng
+        self.under_way = (0, b"")
 
     def write(self, handle):
         """One random request, on the disk and here."""
@@ -335,16 +336,16 @@ class Model:
         length = min(length, size)
         off = rng.randrange(0, size - length + 1)
         kind = rng.randrange(8)
+        buf = bytes(length) if kind < 2 else rng.randbytes(length)
+        # A server that is killed in it may have done it.
+        self.under_way = (off, buf)
         if kind == 0:
             handle.trim(length, off)
-            self.data[off:off + length] = bytes(length)
         elif kind == 1:
             handle.zero(length, off)
-            self.data[off:off + length] = bytes(length)
         else:
-            buf = rng.randbytes(length)
             handle.pwrite(buf, off, nbd.CMD_FLAG_FUA if kind == 2 else 0)
-            self.data[off:off + length] = buf
+        self.data[off:off + length] = buf
         if kind == 3:
             handle.flush()
 

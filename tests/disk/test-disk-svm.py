@@ -391,14 +391,21 @@ def guest_goes_on(pair):
         pair.b_client.flush()
         merged(pair.b)
     except rig.nbd.Error:
+        died(pair.b)
         return None
+    except TimeoutError:
+        raise  # the merge does not end
     except OSError:
-        pass  # killed after the flush
+        died(pair.b)  # after the flush
     return buf
 
 
+def put(content, off, buf):
+    return content[:off] + buf + content[off + len(buf):]
+
+
 def put_in(content, buf):
-    return content[:MARK] + buf + content[MARK + len(buf):]
+    return put(content, MARK, buf)
 
 
 def one_takeover(call, step):
@@ -490,9 +497,11 @@ def one_checkpoint(call, step):
 
 
 def between(content, pair):
-    """Each octet is the epoch's or the copy's."""
-    return all(c in (a, b) for c, a, b in zip(content, pair.at,
-                                              pair.svm.data))
+    """Each octet is the epoch's or the copy's, or of what it last asked."""
+    off, buf = pair.svm.under_way
+    last = put(bytes(pair.svm.data), off, buf)
+    return all(c in abl for c, *abl in zip(content, pair.at, pair.svm.data,
+                                           last))
 
 
 def at_every_step(stride):
