@@ -55,13 +55,14 @@ struct host {
  *               copy wrote into the image, and a sync of it waits
  * @image: these descriptors are the image's
  * @waits: a sync does
+ * @no_bitmap: none can be opened, or made
  */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     pthread_t main;
     bool image[FILES];
-    bool closed, waits;
+    bool closed, waits, no_bitmap;
     struct diskio real;
     struct diskio_ops ops;
 } gate = {
@@ -71,7 +72,8 @@ static struct {
 
 static int gate_open(void *ctx, const char *path, unsigned int how)
 {
-    int fd = gate.real.ops->open(ctx, path, how);
+    int fd = gate.no_bitmap && strstr(path, ".bitmap") ? -EIO :
+             gate.real.ops->open(ctx, path, how);
     LOCK_SCOPE(&gate.lock);
 
     if (fd >= FILES) abort();
@@ -346,6 +348,36 @@ static void test_untake(void)
     fake_disk_free(b.disk);
 }
 
+/* The image is a primary's, and then there is no bitmap. */
+static void test_half_taken(void)
+{
+    const struct diskctl_ask take = { DISKCTL_TAKEOVER, 2, 0 };
+    struct host a = { .folder = "/a", .image = "/a/image" };
+    struct host b = { .folder = "/b", .image = "/b/image", .gated = true };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct diskctl_status st, then;
+    int rc;
+
+    host_open(&a, false, 1);
+    host_open(&b, true, 2);
+    protect(&a, &b);
+    gate.no_bitmap = true;
+    rc = disknode_control(b.node, &take, -1, &err);
+    gate.no_bitmap = false;
+    ok(rc == -EIO, "a takeover fails half done: %s", err.msg);
+    control(&b, DISKCTL_UNTAKE, 0, -1);
+    disknode_status(b.node, &st);
+    control(&b, DISKCTL_TAKEOVER, 2, -1);
+    disknode_status(b.node, &then);
+    ok(st.role == DISKCTL_SECONDARY && st.generation == 1 &&
+       then.role == DISKCTL_PRIMARY && then.generation == 2,
+       "it can be taken back, and the copy is one again");
+    disknode_close(b.node, NULL);
+    disknode_close(a.node, NULL);
+    fake_disk_free(a.disk);
+    fake_disk_free(b.disk);
+}
+
 int main(void)
 {
     unsigned int cleared = 0;
@@ -354,6 +386,7 @@ int main(void)
     for (uint64_t seed = 1; seed <= ROUNDS; seed++) cleared += run(seed, 0);
     for (unsigned long cut = 1; cut <= CUTS; cut++) run(100 + cut, cut);
     test_untake();
+    test_half_taken();
     /* What clears them needs no sync of its own: some come back. */
     ok(cleared, "%u of %u were left without any", cleared, ROUNDS);
     return done_testing();

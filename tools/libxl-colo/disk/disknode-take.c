@@ -87,16 +87,25 @@ int disknode_takeover(struct disknode *n, uint64_t generation, bool left,
 
 /* ---- The undo ------------------------------------------------------------ */
 
+/* A takeover whose image is a primary's, and whose rest failed. */
+static bool half_taken(const struct disknode *n)
+{
+    return !n->primary && n->front &&
+           (front_mode(n->front) == FRONT_DIRECT ||
+            front_mode(n->front) == FRONT_MERGING);
+}
+
 /* Return: 0, and nobody is let in any more. */
 static int unused(struct disknode *n, struct xlc_error *err)
 {
-    struct mirror_status ms;
+    struct mirror_status ms = { .state = MIRROR_SOLO };
 
-    if (!n->primary || !n->follow)
+    if (!n->follow || (!n->primary && !half_taken(n)))
         return xlc_error_set(err, -EPERM, "only a takeover by this process "
                              "can be taken back");
-    mirror_status(n->mirror, &ms);
-    if (ms.state != MIRROR_SOLO || ms.losses || n->id.epoch != n->taken)
+    if (n->mirror) mirror_status(n->mirror, &ms);
+    if (n->mirror && (ms.state != MIRROR_SOLO || ms.losses ||
+                      n->id.epoch != n->taken))
         return xlc_error_set(err, -EBUSY, "the disk was mirrored since its "
                              "takeover");
     LOCK_SCOPE(&n->conns_lock);
@@ -109,11 +118,23 @@ static int unused(struct disknode *n, struct xlc_error *err)
     return 0;
 }
 
+/* It names a history that never was. */
+static int no_bitmap(struct disknode *n, struct xlc_error *err)
+{
+    int rc;
+
+    if (n->bitmap) return bitmap_forget(n->bitmap, err);
+    rc = n->io->ops->unlink(n->io->ctx, n->bitmap_path);
+    return !rc || rc == -ENOENT ? 0 :
+           xlc_error_set(err, rc, "%s: %s", n->bitmap_path, strerror(-rc));
+}
+
 static int old_identity(struct disknode *n, struct xlc_error *err)
 {
     struct identity id = n->id;
-    int rc;
+    int rc = half_taken(n) ? identity_load(n->io, n->id_path, &id, err) : 0;
 
+    if (rc) return rc;
     identity_set_claim(&id, IDENTITY_ALONE);
     id.role = IDENTITY_SECONDARY;
     id.generation = n->before;
@@ -122,8 +143,7 @@ static int old_identity(struct disknode *n, struct xlc_error *err)
         id.overlay_generation = id.overlay_epoch = id.epoch = 0;
     }
     rc = identity_save(n->io, n->id_path, &id, true, err);
-    /* It names a history that never was. */
-    return rc ? rc : bitmap_forget(n->bitmap, err);
+    return rc ? rc : no_bitmap(n, err);
 }
 
 int disknode_untake(struct disknode *n, struct xlc_error *err)
@@ -162,7 +182,7 @@ int disknode_bury(struct disknode *n, struct xlc_error *err)
 
         n->graves = g->next;
         mirror_close(g->mirror);
-        more = bitmap_close(g->bitmap, err);
+        more = g->bitmap ? bitmap_close(g->bitmap, err) : 0;
         if (!rc) rc = more;
         front_close(g->front);
         overlay_close(g->overlay);
