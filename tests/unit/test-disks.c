@@ -32,12 +32,15 @@ static struct primary *prim;
 static struct shared shared;
 static unsigned int events;
 static bool asked_before_event;
+/* Was each plugin served still when the main thread was woken? */
+static bool served_at_wake;
 
 /* ---- What is not here ---------------------------------------------------- */
 
 void secondary_wake(struct secondary *s)
 {
-    (void)s;
+    served_at_wake = !s->taken && s->disks.at[0].served &&
+                     s->disks.at[1].served;
 }
 
 void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
@@ -81,7 +84,8 @@ static void fails(unsigned int i, enum diskctl_op op, int status,
 
 static void untaken(void)
 {
-    sec->disks.at[0].taken = sec->disks.at[1].taken = false;
+    for (int i = 0; i < 2; i++)
+        sec->disks.at[i].taken = sec->disks.at[i].asked = false;
 }
 
 static void connect_both(struct disks *d)
@@ -299,6 +303,8 @@ static void test_give_back(void)
     secondary_disks_drop(sec);
     ok(count(0, DISKCTL_UNTAKE, 0) == 1 && count(1, DISKCTL_UNTAKE, 0) == 4 &&
        !sec->taken, "RULES A7: a disk that is busy is given back all the same");
+    ok(served_at_wake && !sec->disks.at[0].served &&
+       !sec->disks.at[1].served, "which is told before any plugin is ended");
     anew();
     untaken();
     if (secondary_disks_take(sec, &e)) abort();
@@ -307,6 +313,23 @@ static void test_give_back(void)
     secondary_disks_drop(sec);
     ok(count(0, DISKCTL_UNTAKE, 0) == 1 && !sec->taken,
        "one that can't be is not asked for ever");
+    anew();
+    untaken();
+    fails(1, DISKCTL_TAKEOVER, -EIO, 1);
+    if (!secondary_disks_take(sec, &e)) abort();
+    sec->disks.at[0].served = sec->disks.at[1].served = true;
+    secondary_disks_drop(sec);
+    ok(count(1, DISKCTL_UNTAKE, 0) == 1 && !count(1, DISKCTL_DISCARD, 0),
+       "RULES A7: one whose takeover failed may be half taken");
+    anew();
+    fails(0, DISKCTL_TAKEOVER, -EIO, 1);
+    if (!secondary_disks_take(sec, &e)) abort();
+    fails(0, DISKCTL_UNTAKE, -EPERM, 1);
+    sec->disks.at[0].served = sec->disks.at[1].served = true;
+    secondary_disks_drop(sec);
+    ok(count(0, DISKCTL_DISCARD, 0) == 1 && !count(1, DISKCTL_UNTAKE, 0) &&
+       count(1, DISKCTL_DISCARD, 0) == 1,
+       "one that was not has what does not count dropped");
 }
 
 /* RULES A7: until the guest has run, the image says so. */

@@ -43,7 +43,8 @@ struct json;
  * @relay: to the other host, or NULL
  * @plugin: the end of @relay that is for the plugin, until it has it; or -1
  * @lost: the relay has ended; @why says how
- * @served: secondary: we had it served; @taken: and it took the disk over
+ * @served: secondary: we had it served; @taken: and it took the disk over;
+ *          @asked: to do so, and it may have
  * @svm: and it serves a copy that is a domain (svmdisks.h)
  * @told: @lost was logged
  * @deaf_until_ms: it did not answer: its status is not asked before
@@ -54,7 +55,7 @@ struct disks_one {
     int ctl, look, last, plugin;
     struct relay *relay;
     atomic_bool lost;
-    bool served, taken, svm, told;
+    bool served, taken, asked, svm, told;
     uint64_t deaf_until_ms;
     char why[160];
 };

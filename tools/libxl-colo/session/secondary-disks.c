@@ -232,6 +232,7 @@ static int take_one(struct secondary *s, unsigned int i,
         pthread_mutex_lock(&s->lock);
         s->taken = true;
         pthread_mutex_unlock(&s->lock);
+        one->asked = true;
         r = disks_ask(&s->disks, i, DISKCTL_TAKEOVER, st.generation + 1, 0,
                       -1, NULL, err);
     }
@@ -328,23 +329,37 @@ static int untake(struct secondary *s, unsigned int i, uint64_t until_ms,
     }
 }
 
-static void let_go(struct secondary *s, unsigned int i, uint64_t until_ms)
+/* One that did not say that it took the disk over may have, or in part. */
+static void give_back(struct secondary *s, unsigned int i, uint64_t until_ms)
 {
     struct disks_one *one = &s->disks.at[i];
     struct xlc_error e = XLC_ERROR_INIT;
+    int r = one->taken || one->asked ? untake(s, i, until_ms, &e) : 0;
+    bool never = r == -EPERM && !one->taken;
 
-    if (one->taken && untake(s, i, until_ms, &e))
+    if (r && !never)
         log_error("%s: %s: no guest starts from this copy unless the primary's "
                   "host was asked, and it takes no protection: before the "
                   "next one see docs/disk.md, \"A takeover that failed\"",
                   s->rec.name, e.msg);
     /* Without a copy yet there is nothing to discard. */
-    else if (!one->taken && one->ctl >= 0)
-        disks_ask(&s->disks, i, DISKCTL_DISCARD, 0, 0, -1, NULL, &e);
-    one->taken = false;
+    else if (!one->taken && (never || !one->asked) && one->ctl >= 0) {
+        struct xlc_error why = XLC_ERROR_INIT;
+
+        if (disks_ask(&s->disks, i, DISKCTL_DISCARD, 0, 0, -1, NULL, &why) &&
+            never)
+            log_error("%s: %s", s->rec.name, why.msg);
+    }
+    one->taken = one->asked = false;
     keep(one, false);
+}
+
+static void end_serving(struct secondary *s, unsigned int i)
+{
+    struct disks_one *one = &s->disks.at[i];
+    struct xlc_error e = XLC_ERROR_INIT;
+
     relay_stop(steal_ptr(&one->relay));
-    xlc_error_clear(&e);
     if (diskserve_end(s->disks.list.at[i].path, &e))
         log_error("%s: disk %s: %s", s->rec.name, s->disks.list.at[i].vdev,
                   e.msg);
@@ -368,11 +383,14 @@ void secondary_disks_drop(struct secondary *s)
     /* The copy is gone; before that the data thread asks on these sockets. */
     svmdisks_close(&s->disks);
     for (unsigned int i = 0; i < s->disks.list.n; i++)
-        if (s->disks.at[i].served) let_go(s, i, until);
+        if (s->disks.at[i].served) give_back(s, i, until);
     /* One that can't be given back stays marked, and does not start: that is
      * no reason to let the primary's guest stand still. */
     pthread_mutex_lock(&s->lock);
     s->taken = false;
     pthread_mutex_unlock(&s->lock);
     secondary_wake(s);
+    /* A plugin's end may take long, and the primary waits for the above. */
+    for (unsigned int i = 0; i < s->disks.list.n; i++)
+        if (s->disks.at[i].served) end_serving(s, i);
 }
