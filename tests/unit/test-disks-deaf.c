@@ -117,7 +117,7 @@ int main(void)
     test_status(&d);
     disks_dispose(&d);
     for (unsigned int i = 0; i < N; i++) {
-        char path[100];
+        char path[sizeof(folder) + 16];
 
         close(fd[i]);
         snprintf(path, sizeof(path), "%s/control", folder[i]);

@@ -63,10 +63,10 @@ size_t groups_igmp_query(uint8_t frame[GROUPS_FRAME_MAX],
 {
     static const uint8_t to[6] = { 1, 0, 0x5e, 0, 0, 1 };
     uint8_t *ip = frame + ETH_HLEN, *igmp = ip + IPV4_LEN;
-    struct wcur c = { frame, GROUPS_FRAME_MAX, false };
+    struct wcur c = { frame + 12, GROUPS_FRAME_MAX - 12, false };
 
-    wcur_bytes(&c, to, 6);
-    wcur_bytes(&c, from, 6);
+    memcpy(frame, to, 6);
+    memcpy(frame + 6, from, 6);
     wcur_u16(&c, ETH_P_IP);
     wcur_u16(&c, 0x46c0); /* six words; network control */
     wcur_u16(&c, IPV4_LEN + IGMP_LEN);
@@ -92,10 +92,10 @@ size_t groups_mld_query(uint8_t frame[GROUPS_FRAME_MAX],
     static const uint8_t to[6] = { 0x33, 0x33, 0, 0, 0, 1 };
     static const uint8_t none[16];
     uint8_t *ip = frame + ETH_HLEN, *mld = ip + IPV6_LEN + OPTS_LEN;
-    struct wcur c = { frame, GROUPS_FRAME_MAX, false };
+    struct wcur c = { frame + 12, GROUPS_FRAME_MAX - 12, false };
 
-    wcur_bytes(&c, to, 6);
-    wcur_bytes(&c, from, 6);
+    memcpy(frame, to, 6);
+    memcpy(frame + 6, from, 6);
     wcur_u16(&c, ETH_P_IPV6);
     wcur_u32(&c, 0x60000000);
     wcur_u16(&c, OPTS_LEN + MLD_LEN);
