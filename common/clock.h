@@ -21,6 +21,13 @@ static inline uint64_t clock_ms(void)
     return clock_us() / 1000u;
 }
 
+/* A time of clock_us(), or so many microseconds, as the C library has it. */
+static inline struct timespec clock_timespec(uint64_t us)
+{
+    return (struct timespec){ .tv_sec = (time_t)(us / 1000000u),
+                              .tv_nsec = (long)(us % 1000000u) * 1000 };
+}
+
 /* What the host's clock shows: microseconds since 1970, UTC. */
 static inline uint64_t clock_wall_us(void)
 {

@@ -16,9 +16,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "lineq.h"
 
 /**
@@ -154,17 +154,10 @@ bool lineq_put(struct lineq *q, const char *text, size_t len)
 
 bool lineq_drain(struct lineq *q, unsigned int ms)
 {
-    struct timespec until;
+    struct timespec until = clock_timespec(clock_us() + ms * 1000ull);
     bool done;
     int rc = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     pthread_mutex_lock(&q->lock);
     while ((q->len || q->busy) && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&q->idle, &q->lock, &until);

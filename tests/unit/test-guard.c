@@ -28,6 +28,7 @@
 #include "prim.h"
 #include "primary.h"
 #include "reunion.h"
+#include "serve-script.h"
 #include "tap.h"
 #include "xlctx.h"
 
@@ -60,7 +61,6 @@ static struct trial {
 
 static _Atomic unsigned int *attached; /* shared with the worker */
 static char dir[] = "/tmp/xl-colo-test-XXXXXX";
-static char script[sizeof(dir) + 8], told[sizeof(dir) + 8];
 
 /* ---- What is not here: Xen, and the worker ------------------------------ */
 
@@ -263,20 +263,6 @@ static void worker_forked(void)
     t.started = true;
 }
 
-/* disk-serve is a script that writes down what it is told. */
-static void serve_by_script(void)
-{
-    FILE *f;
-
-    snprintf(script, sizeof(script), "%s/serve", dir);
-    snprintf(told, sizeof(told), "%s/told", dir);
-    f = fopen(script, "w");
-    if (!f || fprintf(f, "#!/bin/sh\necho \"$*\" >>%s\n", told) < 0 ||
-        fclose(f) || chmod(script, 0700) ||
-        setenv("XL_COLO_DISK_SERVE", script, 1))
-        abort();
-}
-
 static void read_claimed(void)
 {
     FILE *f = fopen(told, "r");
@@ -430,7 +416,7 @@ int main(void)
     log_init("test", "/dev/null", LOG_LEVEL_ERROR);
     if (!mkdtemp(dir)) abort();
     control_set_dir(dir);
-    serve_by_script();
+    serve_by_script(dir);
     if (pthread_atfork(NULL, worker_forked, NULL)) abort();
     attached = mmap(NULL, sizeof(*attached), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);

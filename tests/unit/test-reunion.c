@@ -18,13 +18,13 @@
 #include "log.h"
 #include "record.h"
 #include "reunion.h"
+#include "serve-script.h"
 #include "tap.h"
 
 #define UUID    "01020304-0506-0708-090a-0b0c0d0e0f10"
 #define WAIT_MS 15000u
 
 static char dir[] = "/tmp/xl-colo-test-XXXXXX";
-static char script[sizeof(dir) + 8], told[sizeof(dir) + 8];
 
 /**
  * struct meeting - one reunion and its other side
@@ -150,20 +150,6 @@ static bool ask(enum control_op op, const char *wanted)
     return strstr(answer, wanted);
 }
 
-/* disk-serve is a script that writes down what it is told. */
-static void serve_by_script(void)
-{
-    FILE *f;
-
-    snprintf(script, sizeof(script), "%s/serve", dir);
-    snprintf(told, sizeof(told), "%s/told", dir);
-    f = fopen(script, "w");
-    if (!f || fprintf(f, "#!/bin/sh\necho \"$*\" >>%s\n", told) < 0 ||
-        fclose(f) || chmod(script, 0700) ||
-        setenv("XL_COLO_DISK_SERVE", script, 1))
-        abort();
-}
-
 static bool was_told(const char *what)
 {
     char text[64] = "";
@@ -272,7 +258,7 @@ int main(void)
     if (!mkdtemp(dir)) abort();
     chmod(dir, 0700);
     control_set_dir(dir);
-    serve_by_script();
+    serve_by_script(dir);
     test_meet();
     test_broken();
     test_ends();

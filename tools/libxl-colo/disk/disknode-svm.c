@@ -204,9 +204,7 @@ static int merged_held(struct disknode *n, struct xlc_error *err)
 
 static bool wait_ms(struct disknode *n, uint64_t ms)
 {
-    uint64_t at = clock_us() + ms * 1000u;
-    struct timespec ts = { .tv_sec = (time_t)(at / 1000000u),
-                           .tv_nsec = (long)(at % 1000000u) * 1000 };
+    struct timespec ts = clock_timespec(clock_us() + ms * 1000u);
 
     LOCK_SCOPE(&n->state_lock);
     if (!gives_up(n))
@@ -290,8 +288,7 @@ static bool room_may_come(struct disknode *n, uint64_t *since)
     if (front_mode(n->front) == FRONT_OVERLAY) return false;
     if (!*since) *since = now;
     end = *since + ROOM_MS * 1000u;
-    ts = (struct timespec){ .tv_sec = (time_t)(end / 1000000u),
-                            .tv_nsec = (long)(end % 1000000u) * 1000 };
+    ts = clock_timespec(end);
     LOCK_SCOPE(&n->state_lock);
     seen = n->pieces;
     while (n->pieces == seen && !n->ending && clock_us() < end)

@@ -275,8 +275,7 @@ static void *tick(void *arg)
 
     for (;;) {
         uint64_t at = clock_us() + n->o.tidy_ms * 1000ull;
-        struct timespec ts = { .tv_sec = (time_t)(at / 1000000u),
-                               .tv_nsec = (long)(at % 1000000u) * 1000 };
+        struct timespec ts = clock_timespec(at);
         struct bitmap *synced;
         bool ending;
 

@@ -19,15 +19,9 @@
 #include "clock.h"
 #include "follow-priv.h"
 
-static struct timespec until(uint64_t at_us)
-{
-    return (struct timespec){ .tv_sec = (time_t)(at_us / 1000000u),
-                              .tv_nsec = (long)(at_us % 1000000u) * 1000 };
-}
-
 void follow_pause(struct follow *f, uint64_t ms)
 {
-    struct timespec ts = until(clock_us() + ms * 1000u);
+    struct timespec ts = clock_timespec(clock_us() + ms * 1000u);
 
     pthread_cond_timedwait(&f->changed, &f->lock, &ts);
 }
@@ -273,7 +267,7 @@ int follow_wait(struct follow *f, uint64_t epoch, bool durable,
                 uint64_t timeout_ms, struct xlc_error *err)
 {
     uint64_t end = clock_us() + timeout_ms * 1000u;
-    struct timespec ts = until(end);
+    struct timespec ts = clock_timespec(end);
     struct store_status st;
 
     LOCK_SCOPE(&f->lock);

@@ -169,8 +169,7 @@ static bool pace(struct mirror *m, uint64_t *due, uint64_t len)
         if (at <= now && m->q.cost <= m->o.limit / 4) break;
         if (at <= now) at = now + 1000;
         if (at > now + 200000) at = now + 200000;
-        ts = (struct timespec){ .tv_sec = (time_t)(at / 1000000u),
-                                .tv_nsec = (long)(at % 1000000u) * 1000 };
+        ts = clock_timespec(at);
         pthread_cond_timedwait(&m->changed, &m->lock, &ts);
     }
     if (*due < clock_us()) *due = clock_us();
@@ -278,8 +277,7 @@ void *mirror_copier(void *arg)
         }
         /* A failed local write leaves something lacking again. */
         at = clock_us() + 500000;
-        ts = (struct timespec){ .tv_sec = (time_t)(at / 1000000u),
-                                .tv_nsec = (long)(at % 1000000u) * 1000 };
+        ts = clock_timespec(at);
         pthread_cond_timedwait(&m->changed, &m->lock, &ts);
     }
     LOCK_SCOPE(&m->lock);

@@ -92,12 +92,6 @@ void mirror_lose(struct mirror *m, const char *fmt, ...)
     pthread_cond_broadcast(&m->changed);
 }
 
-static struct timespec until(uint64_t at_us)
-{
-    return (struct timespec){ .tv_sec = (time_t)(at_us / 1000000u),
-                              .tv_nsec = (long)(at_us % 1000000u) * 1000 };
-}
-
 /* With @lock held. Return: the epoch, or 0. */
 static uint64_t push_or_wait(struct mirror *m, struct peerq_item *chain)
 {
@@ -108,7 +102,7 @@ static uint64_t push_or_wait(struct mirror *m, struct peerq_item *chain)
         if (!began) {
             began = clock_us();
             end = began + m->o.hold_ms * 1000ull;
-            ts = until(end);
+            ts = clock_timespec(end);
             m->st.waits++;
         }
         if (clock_us() >= end) {
@@ -185,7 +179,7 @@ static int send_batch(int fd, struct batch *b, unsigned int n)
 static void linger(struct mirror *m)
 {
     uint64_t end = clock_us() + LINGER_US;
-    struct timespec ts = until(end);
+    struct timespec ts = clock_timespec(end);
 
     while (m->st.state != MIRROR_SOLO && !m->hurry &&
            m->q.cost < LINGER_OCTETS && clock_us() < end)
@@ -197,7 +191,7 @@ static void linger(struct mirror *m)
 static void send_failed(struct mirror *m, int rc)
 {
     uint64_t end = clock_us() + LAST_WORDS_US;
-    struct timespec ts = until(end);
+    struct timespec ts = clock_timespec(end);
 
     while (m->st.state != MIRROR_SOLO && clock_us() < end)
         pthread_cond_timedwait(&m->changed, &m->lock, &ts);
@@ -393,7 +387,7 @@ int mirror_wait(struct mirror *m, enum mirror_until what, uint64_t epoch,
                 uint64_t timeout_ms, struct xlc_error *err)
 {
     uint64_t end = clock_us() + timeout_ms * 1000u;
-    struct timespec ts = until(end);
+    struct timespec ts = clock_timespec(end);
 
     LOCK_SCOPE(&m->lock);
     while (!reached(m, what, epoch)) {

@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 #include "error.h"
-#include "plane-tc.h"
 #include "netbuf-name.h"
+#include "plane-tc.h"
 #include "tapdev.h"
 
 /*

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "events.h"
 #include "lineq.h"
 
@@ -122,14 +122,10 @@ void event_uint(struct event *e, const char *key, uint64_t value)
 void event_begin(struct event *e, const char *kind, const char *domain,
                  const char *role)
 {
-    struct timespec t;
-
     e->len = 0;
     e->full = false;
     if (sink < 0) return;
-    clock_gettime(CLOCK_REALTIME, &t);
-    event_uint(e, "time_us", (uint64_t)t.tv_sec * 1000000u +
-                             (uint64_t)t.tv_nsec / 1000u);
+    event_uint(e, "time_us", clock_wall_us());
     event_str(e, "event", kind);
     event_str(e, "domain", domain);
     event_str(e, "role", role);
