@@ -48,7 +48,7 @@ static int guest_fd, lan_fd;
 static uint32_t sent_out, sent_in, got_out, got_in;
 
 /* The mover's. */
-static atomic_bool quit, held;
+static atomic_bool quit, held, resting;
 static atomic_uint moved_out, moved_in;
 static pthread_t mover;
 
@@ -139,6 +139,7 @@ static void *move_all(void *arg)
         };
 
         if (held) {
+            resting = true;
             usleep(200);
             continue;
         }
@@ -147,6 +148,18 @@ static void *move_all(void *arg)
         move(plane.in.fd, &moved_in);
     }
     return NULL;
+}
+
+/* It touches no TAP any more. */
+static bool hold(void)
+{
+    uint64_t end = clock_ms() + PATIENCE_MS;
+
+    resting = false;
+    held = true;
+    while (!resting && clock_ms() < end)
+        usleep(200);
+    return resting;
 }
 
 static bool start(void)
@@ -190,8 +203,7 @@ static void test_both_ways(void)
     ok(arrive(true, 7) && moved_out == 7,
        "7 frames of 3 protocols go out through their TAP");
     ok(arrive(false, 6) && moved_in == 6, "6 go in through theirs");
-    held = true;
-    usleep(20000);
+    ok(hold(), "nothing is moved");
     send_frames(true, 200, ETH_P_IP);
     send_frames(false, 200, ETH_P_IP);
     ok(arrive(true, 0) && arrive(false, 0), "what is not moved is held");

@@ -220,6 +220,17 @@ own() { # own NUMBER NAME ROLE STATE: a fake owner in directory NAME
     read -r _ <ready
 }
 
+gone() { # gone PID...: these owners end, and their sockets with them
+    local pid i
+    for pid in "$@"; do
+        for ((i = 0; i < 500; i++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.02
+        done
+        [ "$i" -lt 500 ] || return 1
+    done
+}
+
 asked() { # asked NAME OP...: NAME's owner was asked exactly this
     local name=$1
     shift
@@ -299,24 +310,26 @@ ok $? "shutdown: protection does not end, nothing is done"
 rm web1/shutdown web1/asked
 run shutdown -w web1
 [ "$status" -eq 0 ] && expect shutdown -w web1 && asked web1 shutdown &&
-    grep -q "protection of 'web1' has ended" err
+    grep -q "protection of 'web1' has ended" err && gone "$owner"
 ok $? "shutdown: protection ends, then the distribution's"
 run shutdown web1
 expect shutdown web1 && ! [ -s err ]; ok $? "the next one finds it unprotected"
 
 own 1 web1 primary syncing
 run reboot web1
-expect reboot web1 && asked web1 reboot; ok $? "reboot in the same way"
+expect reboot web1 && asked web1 reboot && gone "$owner"; ok $? "reboot in the same way"
 
 own 1 web1 primary protected
+first=$owner
 own 2 web2 secondary protecting
 run shutdown -a
-expect shutdown -a && asked web1 shutdown && asked web2 stop
+expect shutdown -a && asked web1 shutdown && asked web2 stop &&
+    gone "$first" "$owner"
 ok $? "shutdown -a: every protection ends, copies are given up"
 
 own 1 web1 primary protected
 run remus-stop web1
-[ "$status" -eq 0 ] && asked web1 stop; ok $? "remus-stop"
+[ "$status" -eq 0 ] && asked web1 stop && gone "$owner"; ok $? "remus-stop"
 
 # ---- A standby copy -----------------------------------------------------------
 
