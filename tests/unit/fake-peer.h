@@ -21,6 +21,8 @@
 
 /**
  * struct fake - the receiver
+ * @bound: has the port also while nobody listens there, so that no other
+ *         program gets it
  * @state: enum proto_sec_state, for ATTACHED and heartbeats
  * @generation: for ATTACHED
  * @mute: it reads, and says nothing
@@ -30,7 +32,7 @@
  * @states: bits of all states heard; @ended: the connection was closed
  */
 struct fake {
-    int listener;
+    int listener, bound;
     uint16_t port;
     struct conn_secret secret;
     struct lobby lobby;
@@ -45,22 +47,28 @@ struct fake {
     uint64_t beat_ms;
 };
 
-static void fake_listen(struct fake *f)
+/* A socket with the port, any one if there is none yet. */
+static int fake_socket(struct fake *f)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET,
                               .sin_port = htons(f->port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t len = sizeof(sa);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
 
-    f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                         0);
-    setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(f->listener, (struct sockaddr *)&sa, sizeof(sa)) ||
-        listen(f->listener, 64) ||
-        getsockname(f->listener, (struct sockaddr *)&sa, &len))
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+        getsockname(fd, (struct sockaddr *)&sa, &len))
         abort();
     f->port = ntohs(sa.sin_port);
+    return fd;
+}
+
+static void fake_listen(struct fake *f)
+{
+    f->listener = fake_socket(f);
+    if (listen(f->listener, 64)) abort();
 }
 
 static void fake_init(struct fake *f, bool plaintext)
@@ -69,6 +77,7 @@ static void fake_init(struct fake *f, bool plaintext)
     memset(f->secret.key, 0x5a, sizeof(f->secret.key));
     memset(f->secret.session, 0xa5, sizeof(f->secret.session));
     f->secret.plaintext = plaintext;
+    f->bound = fake_socket(f);
     fake_listen(f);
 }
 
@@ -82,6 +91,7 @@ static void fake_free(struct fake *f)
     fake_hang_up(f);
     lobby_clear(&f->lobby);
     if (f->listener >= 0) close(steal_fd(&f->listener));
+    close(f->bound);
 }
 
 static void fake_let_in(struct fake *f, unsigned int i)
