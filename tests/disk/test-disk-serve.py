@@ -148,7 +148,9 @@ def peers(folder):
             ["fio", "--name=v", "--ioengine=nbd", f"--uri={url}",
              "--rw=randwrite", "--bs=4k-64k", "--bsrange=4k-64k",
              "--size=4m", "--io_size=8m", "--iodepth=16", "--verify=crc32c",
-             "--verify_fatal=1", "--randseed=7", "--trim_percentage=0"],
+             "--verify_fatal=1", "--randseed=7", "--trim_percentage=0",
+             # Of two writes to the same octets under way, either may win.
+             "--serialize_overlap=1"],
             capture_output=True, text=True, check=False, cwd=folder)
         if not ok(said.returncode == 0, "fio's nbd engine verifies"):
             print("# " + said.stderr[-300:] + said.stdout[-300:])

@@ -391,12 +391,12 @@ def guest_goes_on(pair):
         pair.b_client.flush()
         merged(pair.b)
     except rig.nbd.Error:
-        died(pair.b)
+        if not died(pair.b):
+            raise
         return None
-    except TimeoutError:
-        raise  # the merge does not end
     except OSError:
-        died(pair.b)  # after the flush
+        if not died(pair.b):
+            raise  # the merge does not end
     return buf
 
 
@@ -425,8 +425,9 @@ def one_takeover(call, step):
             pair.b.ask(rig.TAKEOVER, 2)
             buf = guest_goes_on(pair)
         except OSError:
+            if not died(pair.b):
+                raise
             taken = False
-            died(pair.b)
         killed = pair.b.proc.poll() is not None
         killer.stop()
         if not killed:
@@ -479,8 +480,9 @@ def one_checkpoint(call, step):
             unflushed = False
             histories = [bytes(pair.svm.data)]
         except (OSError, rig.nbd.Error):
+            if not died(pair.b):
+                raise
             histories.append(bytes(pair.pvm.data))
-            died(pair.b)
         killed = pair.b.proc.poll() is not None
         killer.stop()
         pair.b.kill()
