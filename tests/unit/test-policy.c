@@ -262,6 +262,34 @@ static void c3_hold(void)
     ok(policy_when(&p, now) > now, "a few packets say nothing");
 }
 
+/* RULES C1: what waits until the copy's vif is back says nothing of a mode.
+ * Return: whether COLO stays, and only what came later counted */
+static bool stays_after_lag(bool back)
+{
+    struct policy p = fresh(POLICY_AUTO);
+    uint64_t begun, now;
+
+    policy_alive(&p, false);
+    checkpoint(&p, S);
+    policy_alive(&p, true);
+    checkpoint(&p, 4 * S);
+    begun = p.begun_us;
+    if (back) policy_lag(&p, 900 * MS);
+    policy_released(&p, 1000, 1000 * S, begun + 2850 * MS);
+    for (now = begun + 3050 * MS; now < begun + 5 * S; now += 100 * MS)
+        policy_released(&p, 10, 10 * MS, now);
+    return p.mode == POLICY_RUNNING && policy_when(&p, now) > now &&
+           p.meter[POLICY_RUNNING].packets &&
+           p.meter[POLICY_RUNNING].packets < 1000;
+}
+
+static void c1_lag(void)
+{
+    ok(stays_after_lag(true),
+       "C1: packets that waited for the copy to be back do not count");
+    ok(stays_after_lag(false), "nor while nobody has said that it is");
+}
+
 /* Runs of @ms of a copy that takes 900 ms to be back. Return: the mode */
 static enum policy_mode runs_with_lag(unsigned int ms)
 {
@@ -519,6 +547,7 @@ int main(int argc, char **argv)
     demands();
     b6();
     c3_hold();
+    c1_lag();
     short_runs();
     probes();
     histories(argc > 1 ? argv[1] : NULL);

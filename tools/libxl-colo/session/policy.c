@@ -88,7 +88,8 @@ static uint64_t since(uint64_t now, uint64_t then)
 
 static bool settled(const struct policy *p, uint64_t now)
 {
-    return since(now, p->begun_us) >= us(p->set.settle_ms);
+    return now >= p->back_us &&
+           since(now, p->back_us) >= us(p->set.settle_ms);
 }
 
 /* ----- how long packets are held ----- */
@@ -113,8 +114,8 @@ static void meter_fade(struct policy_meter *m, uint64_t now)
  * that waited least, or most. */
 static bool measured(const struct policy *p, uint64_t now)
 {
-    return since(now, p->begun_us) >= us(p->set.settle_ms) +
-                                      us(p->set.measure_ms);
+    return since(now, p->back_us) >= us(p->set.settle_ms) +
+                                     us(p->set.measure_ms);
 }
 
 static uint64_t meter_mean(const struct policy *p, enum policy_mode m,
@@ -242,7 +243,9 @@ static void enter(struct policy *p, enum policy_mode mode,
     p->probes += p->probing;
     p->returned = p->returned && mode == POLICY_PASSIVE;
     p->mode = mode;
-    p->begun_us = now;
+    p->begun_us = p->back_us = now;
+    /* It is not back yet; policy_lag() will say when it is. */
+    if (mode == POLICY_RUNNING) p->back_us += us(p->set.lag_limit_ms);
     p->short_runs = p->late_runs = p->lags = 0;
     p->switches++;
     meter_clear(&p->meter[mode], now);
@@ -257,7 +260,7 @@ void policy_init(struct policy *p, const struct policy_set *set, bool alive,
     p->mode = alive && set->wish != POLICY_REMUS ? POLICY_RUNNING :
                                                    POLICY_PASSIVE;
     p->next = p->mode;
-    p->begun_us = p->resumed_us = p->suspended_us = now;
+    p->begun_us = p->back_us = p->resumed_us = p->suspended_us = now;
     p->backoff_us = us(set->probe_ms);
     p->probe_us = now + p->backoff_us;
     meter_clear(&p->meter[p->mode], now);
@@ -385,6 +388,8 @@ void policy_lag(struct policy *p, uint64_t lag_us)
 {
     if (p->mode != POLICY_RUNNING) return;
     p->lag_us = lag_us;
+    if (since(p->back_us, p->resumed_us) > lag_us)
+        p->back_us = p->resumed_us + lag_us;
     if (lag_us <= us(p->set.lag_limit_ms)) p->lags = 0;
     else if (p->lags < UINT32_MAX) p->lags++;
 }

@@ -17,10 +17,10 @@
  *                         PROBE, BACK, PINNED
  *
  * A switch is decided before the suspend, stands from then on, and takes
- * effect at the cut (RULES B6). For settle_ms after it nothing is measured
- * and no other follows, except that a copy that is gone can't run and a mode
- * that the administrator pins is pinned. A probe that fails doubles the time
- * to the next.
+ * effect at the cut (RULES B6). For settle_ms after it, and after the copy is
+ * back (RULES C1), nothing is measured and no other follows, except that a
+ * copy that is gone can't run and a mode that the administrator pins is pinned.
+ * A probe that fails doubles the time to the next.
  *
  * Pure: no I/O, no allocation, no clock. Times are microseconds of one clock
  * that never steps back. The caller serialises the calls.
@@ -125,6 +125,8 @@ struct policy_meter {
  * @alive: the copy can run; @returned: it came back and was not used yet
  * @probing: this COLO time is a probe
  * @begun_us: when the mode began; @resumed_us: when the guest last did
+ * @back_us: since when the mode counts: when the copy that began to run could
+ *           say something (policy_lag()), at most lag_limit_ms after the switch
  * @suspended_us, @pause_us, @commit_us: of the last checkpoint
  * @asked, @asked_us: a checkpoint is wanted, for this cause, since then
  * @taken: the cause of the checkpoint that is being made
@@ -141,7 +143,8 @@ struct policy {
     enum policy_mode mode, next;
     enum policy_why why;
     bool deciding, alive, returned, probing;
-    uint64_t begun_us, resumed_us, suspended_us, pause_us, commit_us;
+    uint64_t begun_us, back_us, resumed_us, suspended_us;
+    uint64_t pause_us, commit_us;
     enum policy_cause asked, taken;
     uint64_t asked_us;
     struct policy_meter meter[POLICY_NMODES];
