@@ -13,7 +13,10 @@
  *     primary's image: by its plugin, or, if nothing serves it, in its file.
  * disk-ask --outrank SOCKET|IDENTITY
  *     makes a primary's image newer than that of another host can be that
- *     has taken over from it.
+ *     has taken over from it. 4: its plugin is of an older build, which does
+ *     not know the question.
+ * disk-ask --may-outrank SOCKET|IDENTITY
+ *     would that work? Nothing changes.
  * disk-ask --start IDENTITY HOST
  *     may a guest start from the image, if HOST's answer is what comes on
  *     standard input? 0 yes; 1 no; 3 ask again; 4 the answer tells nothing of
@@ -132,7 +135,7 @@ static int note(const char *path, enum identity_claim which,
 }
 
 /* A bitmap of the generation before counts for nothing from here on. */
-static int outrank_file(const char *path, struct xlc_error *err)
+static int outrank_file(const char *path, bool now, struct xlc_error *err)
 {
     struct identity id;
     int rc = load(path, &id, err);
@@ -140,28 +143,58 @@ static int outrank_file(const char *path, struct xlc_error *err)
     if (rc) return rc;
     if (id.role != IDENTITY_PRIMARY)
         return xlc_error_set(err, -EPERM, "%s is a copy", id.image);
+    if (!now) return 0;
     id.generation += BEYOND;
     if (identity_claim(&id) == IDENTITY_GIVEN)
         identity_set_claim(&id, IDENTITY_HAS_PEER);
     return identity_save(&diskio_real, path, &id, false, err);
 }
 
-static int outrank(const char *path)
+/* What it means that a plugin which had just answered hung up on OUTRANK. */
+static int hung_up(const char *path, int rc, struct xlc_error *err)
+{
+    const struct diskctl_ask ask = { .op = DISKCTL_STATUS };
+    struct diskctl_status st;
+
+    if ((rc != -EPIPE && rc != -ECONNRESET) || call(path, &ask, &st, NULL))
+        return rc;
+    xlc_error_clear(err);
+    return xlc_error_set(err, -ENOSYS, "its nbdkit is of an older build, and "
+                         "does not know how to make the image the newest");
+}
+
+/* The present generation is never a newer one, so to ask for that changes
+ * nothing, and who refuses it knows the question. Who does not hangs up; on
+ * the connection on which it has answered, so that it had a place for us. */
+static int outrank_served(const char *path, bool now, struct xlc_error *err)
 {
     struct diskctl_ask ask = { .op = DISKCTL_STATUS };
-    struct xlc_error err = XLC_ERROR_INIT;
+    CLEANUP_FD int sock = diskctl_connect(path, DISKCTL_ANSWER_MS, err);
+    struct xlc_error why = XLC_ERROR_INIT;
     struct diskctl_status st;
-    int rc;
+    int rc = sock < 0 ? sock : diskctl_call(sock, &ask, -1, &st, err);
 
-    if (served(path)) {
-        rc = call(path, &ask, &st, &err);
-        ask.op = DISKCTL_OUTRANK;
-        if (!rc) ask.a = st.generation + BEYOND;
-        if (!rc) rc = call(path, &ask, NULL, &err);
-    } else {
-        rc = outrank_file(path, &err);
+    if (rc) return rc;
+    ask = (struct diskctl_ask){ .op = DISKCTL_OUTRANK, .a = st.generation };
+    rc = diskctl_call(sock, &ask, -1, NULL, &why);
+    if (rc && rc != -EINVAL) {
+        rc = hung_up(path, rc, &why);
+        return xlc_error_set(err, rc, "%s", why.msg);
     }
-    return rc ? said(&err) : 0;
+    ask.a += BEYOND;
+    return now ? diskctl_call(sock, &ask, -1, NULL, err) : 0;
+}
+
+/* @now: do it, and not only find out whether it can be done. */
+static int outrank(const char *path, bool now)
+{
+    struct xlc_error err = XLC_ERROR_INIT;
+    int rc = served(path) ? outrank_served(path, now, &err)
+                          : outrank_file(path, now, &err);
+
+    if (!rc) return 0;
+    said(&err);
+    return rc == -ENOSYS ? UNKNOWN : 1;
 }
 
 static int claim(const char *word, const char *path)
@@ -238,13 +271,17 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "--alone")) return alone(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "--claim"))
         return claim(argv[2], argv[3]);
-    if (argc == 3 && !strcmp(argv[1], "--outrank")) return outrank(argv[2]);
+    if (argc == 3 && !strcmp(argv[1], "--outrank"))
+        return outrank(argv[2], true);
+    if (argc == 3 && !strcmp(argv[1], "--may-outrank"))
+        return outrank(argv[2], false);
     if (argc == 4 && !strcmp(argv[1], "--start"))
         return start(argv[2], argv[3]);
     if (argc == 2) return ask_plugin(argv[1]);
     fprintf(stderr, "usage: disk-ask SOCKET\n       disk-ask --alone DEVICE\n"
             "       disk-ask --claim alone|paired|handed SOCKET|IDENTITY\n"
             "       disk-ask --outrank SOCKET|IDENTITY\n"
+            "       disk-ask --may-outrank SOCKET|IDENTITY\n"
             "       disk-ask --start IDENTITY HOST\n");
     return 2;
 }

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 
 import rig
 from rig import (ACCEPT, ALONE, CLAIM, FOLLOW, MARK, PAIRED, PROTECT, STOP,
@@ -158,6 +159,49 @@ def part(a):
     """The session ended in order: the other one's copy will never run."""
     ask(a, STOP)
     ask(a, CLAIM, ALONE)
+
+
+class Older:
+    """In the place of a plugin's control socket: one of an older build, which
+    hangs up on a question that it does not know."""
+
+    def __init__(self, folder, newest):
+        self.path, self.newest = f"{folder}/control", newest
+        os.rename(self.path, f"{self.path}.real")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
+        os.rename(f"{self.path}.real", self.path)
+
+    def run(self):
+        while True:
+            try:
+                sock = self.listener.accept()[0]
+            except OSError:
+                return
+            with sock, socket.socket(socket.AF_UNIX) as real:
+                real.connect(f"{self.path}.real")
+                self.talk(sock, real)
+
+    def talk(self, sock, real):
+        while True:
+            ask_ = sock.recv(32, socket.MSG_WAITALL)
+            if len(ask_) < 32 or ask_[5] > self.newest:
+                return
+            real.sendall(ask_)
+            head = rig.read(real, rig.ANSWER.size)
+            words = rig.ANSWER.unpack(head)
+            sock.sendall(head + rig.read(real, words[2] + words[3]))
 
 
 class Hosts:

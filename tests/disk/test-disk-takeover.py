@@ -13,7 +13,7 @@ import tempfile
 import threading
 
 import rig
-from hosts import FORCE, SIZE, Hosts, ask, client, pair
+from hosts import FORCE, SIZE, Hosts, Older, ask, client, pair
 from rig import (ALONE, CLAIM, HANDED, MARK, OUTRANK, PAIRED, STATUS,
                  TAKEN, TAKEOVER, UNTAKE, Pair, ok, same)
 
@@ -135,7 +135,12 @@ def their_start(h, label, *words):
 def resumed(folder):
     with taken(folder, "resumed") as h:
         client(h.a).shutdown()
-        same(h.one.serve("resume", h.image)[0], 0,
+        before = h.one.serve("history", h.image)[1]
+        same(h.one.serve("resumable", h.image), (0, "", ""),
+             "somebody asks whether the guest can be resumed")
+        same((h.one.serve("history", h.image)[1], ask(h.a, STATUS)["lacking"]),
+             (before, 0), "which changes nothing")
+        same(h.one.serve("resume", h.image), (0, "", ""),
              "the guest is resumed by somebody's word")
         st = ask(h.a, STATUS)
         same((st["generation"], st["claim"]), (3, PAIRED),
@@ -152,14 +157,54 @@ def resumed(folder):
         h.starts("the resumed one does")
         same(h.asked(), 1, "when the other host has told of its own")
         h.protect()
+        for word in "resumable", "resume":
+            status, _, said = h.one.serve(word, h.image)
+            ok(status == 1 and "end the protection first" in said,
+               f"mirrored: not {word}")
         for host, path in (h.one, h.image), (h.two, h.copy):
             host.serve("end", path)
         with open(h.image, "rb") as mine, open(h.copy, "rb") as theirs:
             ok(mine.read() == theirs.read(), "and is mirrored to it again")
         # Nothing serves it: the same in its file.
+        before = h.one.serve("history", h.image)[1]
+        same((h.one.serve("resumable", h.image), h.one.serve(
+            "history", h.image)[1]), ((0, "", ""), before),
+             "the question without an nbdkit")
         same(h.one.serve("resume", h.image)[0], 0, "resumed without an nbdkit")
         h.starts("it starts")
         same(ask(h.a, STATUS)["generation"], 5, "two generations on")
+
+
+def older(folder):
+    """The same, of a guest whose nbdkit does not know the question."""
+    for claim, word in (PAIRED, "paired"), (HANDED, "handed"):
+        with taken(folder, f"older-{word}") as h:
+            ask(h.a, CLAIM, claim)
+            with Older(h.a, CLAIM):
+                for words in ("resumable",), ("resume",):
+                    status, _, said = h.one.serve(*words, h.image)
+                    if not ok(status == 0 and "of an older build" in said and
+                              "If other has taken it over" in said,
+                              f"{word}, an older nbdkit: {words[0]} warns"):
+                        print(f"# {status} {said!r}")
+            st = ask(h.a, STATUS)
+            same((st["generation"], st["claim"]), (1, PAIRED),
+                 "A7: its image is what it was, and the other host is to be "
+                 "asked")
+            their_start(h, "what took over, and never ran, does not start",
+                        "is not the newest", NOBODY, "ran on")
+            h.one.serve("end", h.image)
+            h.starts("a restart here asks, and may")
+            h.one.serve("end", h.image)
+            h.two.serve("alone", h.copy)
+            h.refused("A7: not if a guest ran there", "is not the newest",
+                      "generation 2", FORCE)
+    with taken(folder, "mute") as h:
+        ask(h.a, CLAIM, PAIRED)
+        with Older(h.a, 0):
+            status, _, said = h.one.serve("resumable", h.image)
+            ok(status == 1 and "older build" not in said,
+               f"one that answers nothing is no older one: {said}")
 
 
 def lost(folder):
@@ -306,7 +351,7 @@ def main():
     try:
         opened()
         outrank()
-        for test in resumed, lost, ran_on, at_once, two_images:
+        for test in resumed, older, lost, ran_on, at_once, two_images:
             test(folder)
     finally:
         shutil.rmtree(folder)

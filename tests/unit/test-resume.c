@@ -40,6 +40,14 @@ static void read_told(void)
     if (f) fclose(f);
 }
 
+/* A line among those of disk-serve. */
+static void tell(const char *what)
+{
+    FILE *f = fopen(said, "a");
+
+    if (!f || fprintf(f, "%s\n", what) < 0 || fclose(f)) abort();
+}
+
 /* ---- What is not here ---------------------------------------------------- */
 
 int libxl_ctx_alloc(libxl_ctx **ctx, int version, unsigned int flags,
@@ -112,13 +120,13 @@ libxl_device_disk *libxl_device_disk_list(libxl_ctx *ctx, uint32_t domid,
                                           int *n)
 {
     static const struct {
-        const char *path, *script;
+        const char *vdev, *path, *script;
         int writable;
     } all[] = {
-        { "/srv/a.img", "block-colo", 1 },
-        { "/srv/b.img", NULL, 1 },
-        { "/srv/c.img", "/etc/xen/scripts/block-colo", 0 },
-        { "/srv/d.img", "/etc/xen/scripts/block-colo", 1 },
+        { "xvda", "/srv/a.img", "block-colo", 1 },
+        { "xvdb", "/srv/b.img", NULL, 1 },
+        { "xvdc", "/srv/c.img", "/etc/xen/scripts/block-colo", 0 },
+        { "xvdd", "/srv/d.img", "/etc/xen/scripts/block-colo", 1 },
     };
     libxl_device_disk *d = calloc(4, sizeof(*d));
 
@@ -126,7 +134,7 @@ libxl_device_disk *libxl_device_disk_list(libxl_ctx *ctx, uint32_t domid,
     if (!d) abort();
     for (unsigned int i = 0; i < ndisks; i++) {
         libxl_device_disk_init(&d[i]);
-        d[i].vdev = strdup("xvda");
+        d[i].vdev = strdup(all[i].vdev);
         d[i].pdev_path = strdup(all[i].path);
         d[i].script = all[i].script ? strdup(all[i].script) : NULL;
         d[i].readwrite = all[i].writable;
@@ -171,6 +179,7 @@ int netbuf_attach(struct netbuf **nb_r, uint32_t domid, struct xlc_error *err)
     (void)domid, (void)err;
     *nb_r = NULL;
     freed++;
+    tell("net");
     return 0;
 }
 
@@ -245,18 +254,38 @@ static void serve_by(const char *text)
     resumed = unpaused = freed = 0;
 }
 
+/* disk-serve writes down what it is told, and then does @what. */
+static void noting(const char *what)
+{
+    char text[sizeof(said) + 256];
+
+    snprintf(text, sizeof(text), "echo \"$*\" >>%s\n%s", said, what);
+    serve_by(text);
+}
+
+#define ASKED "resumable /srv/a.img\nresumable /srv/d.img\n"
+
+static bool was_told(const char *what)
+{
+    bool same;
+
+    read_told();
+    same = !strcmp(told, what);
+    if (!same) printf("# told: %s\n", told);
+    return same;
+}
+
 static void test_disks(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
-    char text[sizeof(said) + 32];
 
-    snprintf(text, sizeof(text), "echo \"$*\" >>%s", said);
-    serve_by(text);
+    noting("");
     ndisks = 4;
     ok(!resume_domain("web", &e) && resumed == 1 && unpaused == 1 && freed,
        "it goes on: %s", e.msg);
-    ok(!strcmp(told, "resume /srv/a.img\nresume /srv/d.img\n"),
-       "RULES A7: its mirrored disks are the newest before it does");
+    ok(!strcmp(told, ASKED "net\nresume /srv/a.img\nresume /srv/d.img\n"),
+       "RULES A7: its mirrored disks are the newest before it does; all were "
+       "asked, and the network is free, before the first is");
     serve_by("echo no room >&2; exit 1");
     ok(resume_domain("web", &e) == -EPERM && !resumed && !unpaused && !freed &&
        strstr(e.msg, "xvda") && strstr(e.msg, "no room"),
@@ -264,6 +293,39 @@ static void test_disks(void)
     xlc_error_clear(&e);
     ndisks = 0;
     ok(!resume_domain("web", &e) && resumed == 1, "one without a disk");
+}
+
+/* Two disks, of which the second can't. */
+static void test_second(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    ndisks = 4;
+    noting("[ \"$*\" != 'resumable /srv/d.img' ] || { echo no >&2; exit 1; }");
+    ok(resume_domain("web", &e) == -EPERM && !resumed && !freed &&
+       was_told(ASKED) && strstr(e.msg, "xvdd") &&
+       strstr(e.msg, "nothing was changed"),
+       "one that says before that it can't: %s", e.msg);
+    xlc_error_clear(&e);
+    noting("[ \"$*\" != 'resume /srv/d.img' ] || { echo no >&2; exit 1; }");
+    ok(resume_domain("web", &e) == -EPERM && !resumed && !unpaused &&
+       strstr(e.msg, "xvdd") && strstr(e.msg, "those before it are") &&
+       strstr(e.msg, "same command"),
+       "one that fails after all: what happened is said: %s", e.msg);
+    xlc_error_clear(&e);
+    noting("[ \"$*\" != 'resume /srv/a.img' ] || { echo no >&2; exit 1; }");
+    ok(resume_domain("web", &e) == -EPERM && !resumed &&
+       strstr(e.msg, "xvda") && !strstr(e.msg, "before it"),
+       "the first of them: %s", e.msg);
+    xlc_error_clear(&e);
+    noting("");
+    ok(!resume_domain("web", &e) && resumed == 1 &&
+       was_told(ASKED "net\nresume /srv/a.img\nresume /srv/d.img\n"),
+       "the same command again does all of it: %s", e.msg);
+    noting("echo \"$1 warns\" >&2");
+    ok(!resume_domain("web", &e) && resumed == 1 && !e.status,
+       "one that only warns goes on");
+    ndisks = 0;
 }
 
 static void test_refused(void)
@@ -290,6 +352,7 @@ int main(void)
     snprintf(said, sizeof(said), "%s/said", dir);
     setenv("XL_COLO_DISK_SERVE", script, 1);
     test_disks();
+    test_second();
     test_refused();
     unlink(script);
     unlink(said);

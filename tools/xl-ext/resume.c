@@ -218,22 +218,43 @@ static void announce(const struct hands *h, uint32_t domid)
                 "something, others may not reach it\n", e.msg);
 }
 
+/* What went wrong with one of them. @changed: those before it did it. */
+static int no_disk(const char *vdev, bool now, bool changed,
+                   struct xlc_error *err)
+{
+    if (!now)
+        xlc_error_wrap(err, "its disk %s can't be made the newest; nothing "
+                       "was changed, and it stays suspended", vdev);
+    else
+        xlc_error_wrap(err, "its disk %s can't be made the newest%s; it stays "
+                       "suspended, and the same command goes on from here",
+                       vdev, changed ? ", those before it are" : "");
+    return err->status;
+}
+
 /* RULES A7: the other host may have taken its disks and died before the guest
- * ran there: what it has must be the older one from here on. */
-static int keep_disks(const struct hands *h, uint32_t domid,
+ * ran there: what it has must be the older one from here on. Unless @now, only
+ * ask all of them whether that can be done; what one can't do that goes on all
+ * the same is said when it is done. */
+static int tell_disks(const struct hands *h, uint32_t domid, bool now,
                       struct xlc_error *err)
 {
     int n = 0, r = 0;
+    bool changed = false;
     libxl_device_disk *disks = libxl_device_disk_list(h->ctx, domid, &n);
 
     for (int i = 0; disks && i < n && !r; i++) {
-        const char *const words[] = { "resume", disks[i].pdev_path, NULL };
+        const char *const words[] = { now ? "resume" : "resumable",
+                                      disks[i].pdev_path, NULL };
+        char said[DISKSERVE_SAID_MAX];
 
         if (!disks[i].readwrite || !host_disk_mirrored(&disks[i])) continue;
-        r = diskserve(words, NULL, err);
-        if (r)
-            xlc_error_wrap(err, "its disk %s can't be made the newest; it "
-                           "stays suspended", disks[i].vdev);
+        r = diskserve_said(words, NULL, said, err);
+        if (r) r = no_disk(disks[i].vdev, now, changed, err);
+        else if (now && said[0])
+            fprintf(stderr, "xl remus-stop: warning: disk %s: %s\n",
+                    disks[i].vdev, said);
+        changed = true;
     }
     libxl_device_disk_list_free(disks, n);
     return r;
@@ -249,8 +270,11 @@ static int resume(const struct hands *h, uint32_t domid, const char *what,
     fprintf(stderr, "xl remus-stop: resuming '%s' (domain %u). It MUST NOT "
             "run on the other host: two copies of it would spoil its disks "
             "and its clients' data.\n", what, domid);
-    r = keep_disks(h, domid, err);
+    /* The disks last: a takeover that is overruled for a guest that then does
+     * not run would leave none that may. */
+    r = tell_disks(h, domid, false, err);
     if (!r) r = free_network(domid, err);
+    if (!r) r = tell_disks(h, domid, true, err);
     if (r) return r;
     if (suspended && xc_domain_resume(h->xch, domid, 1) < 0)
         return xlc_error_set(err, -errno, "the hypervisor does not resume "

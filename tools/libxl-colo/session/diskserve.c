@@ -113,11 +113,22 @@ static void last_line(int fd, char *to, unsigned int size)
 
 int diskserve(const char *const *words, char *folder, struct xlc_error *err)
 {
+    char said[DISKSERVE_SAID_MAX];
+    int r = diskserve_said(words, folder, said, err);
+
+    if (!r && said[0]) log_info("%s", said);
+    return r;
+}
+
+int diskserve_said(const char *const *words, char *folder, char *said,
+                   struct xlc_error *err)
+{
     CLEANUP_FD int out = memfd_create("disk-serve", MFD_CLOEXEC);
     CLEANUP_FD int errs = memfd_create("disk-serve", MFD_CLOEXEC);
-    char said[400];
     pid_t pid;
     int r;
+
+    said[0] = '\0';
 
     if (out < 0 || errs < 0)
         return xlc_error_set(err, -errno, "memfd_create: %s",
@@ -130,11 +141,10 @@ int diskserve(const char *const *words, char *folder, struct xlc_error *err)
     if (r < 0)
         return xlc_error_set(err, r, "%s %s: %s", diskserve_program(), words[0],
                              strerror(-r));
-    last_line(errs, said, sizeof(said));
+    last_line(errs, said, DISKSERVE_SAID_MAX);
     if (r)
         return xlc_error_set(err, -EPERM, "%s", said[0] ? said :
                              "disk-serve failed and does not say why");
-    if (said[0]) log_info("%s", said);
     if (!folder) return 0;
     last_line(out, folder, DISKSERVE_FOLDER_MAX);
     if (folder[0] != '/')

@@ -16,6 +16,7 @@
 #include "error.h"
 
 #define DISKSERVE_FOLDER_MAX 128
+#define DISKSERVE_SAID_MAX   400
 
 /**
  * struct diskserve_paths - images of this host
@@ -35,6 +36,14 @@ struct diskserve_paths {
  * Return: 0; a negative errno with the program's own sentence
  */
 int diskserve(const char *const *words, char *folder, struct xlc_error *err);
+
+/**
+ * diskserve_said() - the same, for who tells somebody what it had to say
+ * @said: the last line of its standard error, DISKSERVE_SAID_MAX octets; of
+ *        diskserve() that goes to the log
+ */
+int diskserve_said(const char *const *words, char *folder, char *said,
+                   struct xlc_error *err);
 
 /* The program's path. */
 const char *diskserve_program(void);
