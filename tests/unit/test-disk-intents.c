@@ -190,16 +190,21 @@ static void checkpoint(struct host *a, struct host *b, uint64_t epoch)
     control(a, DISKCTL_WAIT_DURABLE, epoch, -1);
 }
 
-static void protect(struct host *a, struct host *b)
+static void protect_from(struct host *a, struct host *b, uint64_t epoch)
 {
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) abort();
     control(b, DISKCTL_FOLLOW, 0, fds[1]);
-    control(a, DISKCTL_PROTECT, 1, fds[0]);
+    control(a, DISKCTL_PROTECT, epoch, fds[0]);
     control(a, DISKCTL_WAIT_SYNCED, 0, -1);
     control(a, DISKCTL_CLAIM, IDENTITY_HAS_PEER, -1);
-    checkpoint(a, b, 1);
+    checkpoint(a, b, epoch);
+}
+
+static void protect(struct host *a, struct host *b)
+{
+    protect_from(a, b, 1);
 }
 
 static void guest_writes(struct host *a, uint8_t *model, uint64_t *rng)
@@ -378,6 +383,96 @@ static void test_half_taken(void)
     fake_disk_free(b.disk);
 }
 
+/* Return: does block 5 read as @octet? */
+static bool reads(struct host *b, uint8_t octet)
+{
+    struct xlc_error err = XLC_ERROR_INIT;
+    uint8_t buf[BLOCK], want[BLOCK];
+    struct disknode_conn *c;
+
+    memset(want, octet, sizeof(want));
+    must(disknode_connect(b->node, &c, &err), &err, "a guest");
+    must(disknode_read(c, buf, BLOCK, 5 * BLOCK, &err), &err, "a read");
+    disknode_disconnect(c);
+    return !memcmp(buf, want, BLOCK);
+}
+
+/* The same with a copy that runs: what it wrote is kept by the takeover, if
+ * that is tried again, whatever is asked between; if it is taken back, it
+ * goes. */
+static void test_half_taken_copy(bool keep)
+{
+    const struct diskctl_ask take = { DISKCTL_TAKEOVER, 2, 0 };
+    const struct diskctl_ask shut = { DISKCTL_SVM_CLOSE, 0, 0 };
+    const struct diskctl_ask back = { DISKCTL_CHECKPOINT, 1, 0 };
+    struct host a = { .folder = "/a", .image = "/a/image" };
+    struct host b = { .folder = "/b", .image = "/b/image", .gated = true };
+    struct xlc_error err = XLC_ERROR_INIT;
+    struct diskctl_status st;
+    int rc;
+
+    host_open(&a, false, 1);
+    host_open(&b, true, 2);
+    protect(&a, &b);
+    control(&b, DISKCTL_SVM_OPEN, 0, -1);
+    control(&b, DISKCTL_CHECKPOINT, 1, -1);
+    copy_writes(&b);
+    gate.no_bitmap = true;
+    rc = disknode_control(b.node, &take, -1, NULL);
+    gate.no_bitmap = false;
+    ok(rc == -EIO && disknode_control(b.node, &back, -1, NULL) &&
+       reads(&b, COPYS), "half taken: the copy is not put back, and what it "
+       "wrote is there");
+    rc = disknode_control(b.node, &shut, -1, &err);
+    ok(rc == -EPERM && reads(&b, COPYS), "nor closed: %s", err.msg);
+    control(&b, keep ? DISKCTL_TAKEOVER : DISKCTL_UNTAKE, keep ? 2 : 0, -1);
+    disknode_status(b.node, &st);
+    if (keep)
+        ok(st.role == DISKCTL_PRIMARY && reads(&b, COPYS),
+           "taken over after all: its writes are kept");
+    else
+        ok(st.role == DISKCTL_SECONDARY && !st.overlay && !st.svm &&
+           st.mode == STORE_INCONSISTENT,
+           "taken back: they are not, and the image says that it is half "
+           "a copy (mode %u)", (unsigned int)st.mode);
+    disknode_close(b.node, NULL);
+    disknode_close(a.node, NULL);
+    fake_disk_free(a.disk);
+    fake_disk_free(b.disk);
+}
+
+/* It was held up, and its session has given up meanwhile. */
+static void test_late_takeover(void)
+{
+    const struct diskctl_ask take = { DISKCTL_TAKEOVER, 2, 0 };
+    const struct diskctl_ask back = { DISKCTL_UNTAKE, 0, 0 };
+    struct host a = { .folder = "/a", .image = "/a/image" };
+    struct host b = { .folder = "/b", .image = "/b/image", .gated = true };
+    struct xlc_error err = XLC_ERROR_INIT, e = XLC_ERROR_INIT;
+    struct diskctl_status st;
+    int rc;
+
+    host_open(&a, false, 1);
+    host_open(&b, true, 2);
+    protect(&a, &b);
+    rc = disknode_control(b.node, &back, -1, &e);
+    ok(rc == -EPERM, "nothing is to be taken back: %s", e.msg);
+    rc = disknode_control(b.node, &take, -1, &err);
+    disknode_status(b.node, &st);
+    ok(rc == -ECANCELED && st.role == DISKCTL_SECONDARY,
+       "RULES A7: a takeover that comes after that does not count: %s",
+       err.msg);
+    control(&a, DISKCTL_STOP, 0, -1);
+    protect_from(&a, &b, 10);
+    control(&b, DISKCTL_TAKEOVER, 2, -1);
+    disknode_status(b.node, &st);
+    ok(st.role == DISKCTL_PRIMARY, "another session's does");
+    disknode_close(b.node, NULL);
+    disknode_close(a.node, NULL);
+    fake_disk_free(a.disk);
+    fake_disk_free(b.disk);
+}
+
 int main(void)
 {
     unsigned int cleared = 0;
@@ -387,6 +482,9 @@ int main(void)
     for (unsigned long cut = 1; cut <= CUTS; cut++) run(100 + cut, cut);
     test_untake();
     test_half_taken();
+    test_half_taken_copy(true);
+    test_half_taken_copy(false);
+    test_late_takeover();
     /* What clears them needs no sync of its own: some come back. */
     ok(cleared, "%u of %u were left without any", cleared, ROUNDS);
     return done_testing();

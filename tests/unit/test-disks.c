@@ -332,6 +332,32 @@ static void test_give_back(void)
        "one that was not has what does not count dropped");
 }
 
+/* The same of a copy that is a domain: until its takeover is taken back, or is
+ * known never to have been, nobody knows whether its writes are kept. */
+static void test_give_back_copy(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    for (int never = 0; never < 2; never++) {
+        anew();
+        paired(4);
+        untaken();
+        fails(0, DISKCTL_TAKEOVER, -EIO, 1);
+        if (!secondary_disks_take(sec, &e)) abort();
+        if (never) fails(0, DISKCTL_UNTAKE, -EPERM, 1);
+        for (int i = 0; i < 2; i++)
+            sec->disks.at[i].served = sec->disks.at[i].svm = true;
+        secondary_disks_drop(sec);
+        ok(place(0, DISKCTL_UNTAKE, 0) >= 0 &&
+           (!never ? !count(0, DISKCTL_SVM_CLOSE, 0) :
+            place(0, DISKCTL_SVM_CLOSE, 0) > place(0, DISKCTL_UNTAKE, 0) &&
+            place(0, DISKCTL_DISCARD, 0) > place(0, DISKCTL_SVM_CLOSE, 0)) &&
+           place(1, DISKCTL_SVM_CLOSE, 0) >= 0 && !sec->disks.at[0].svm,
+           "a copy whose takeover was %s", never ? "never begun is closed "
+           "after that is known" : "half done is not closed under it");
+    }
+}
+
 /* RULES A7: until the guest has run, the image says so. */
 static void test_opened(void)
 {
@@ -555,6 +581,7 @@ int main(void)
     test_take();
     test_take_last();
     test_give_back();
+    test_give_back_copy();
     test_opened();
     test_sync();
     test_claim();

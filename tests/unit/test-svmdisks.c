@@ -155,6 +155,31 @@ static void test_taken(void)
     end();
 }
 
+/* A takeover that was asked for, and not answered: it may be that what the
+ * copy wrote is kept. */
+static void test_asked(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    begin();
+    if (svmdisks_open(&d, 7, 1, &e)) abort();
+    now.log[0] = '\0';
+    d.at[0].asked = true;
+    ok(svmdisks_taken(&d), "one may have been taken over");
+    svmdisks_close(&d);
+    ok(asked("1 close 0; ") && !note(0, "copy") && d.at[0].svm &&
+       !d.at[1].svm, "it is not closed before its takeover is taken back");
+    svmdisks_close(&d);
+    ok(asked(""), "nor by another call");
+    svmdisks_forget(&d, 0, false);
+    ok(asked("") && !d.at[0].svm, "nor after that");
+    d.at[0].svm = true;
+    svmdisks_forget(&d, 0, true);
+    svmdisks_forget(&d, 0, true);
+    ok(asked("0 close 0; "), "but if there was none, once");
+    end();
+}
+
 static void test_faults(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -216,6 +241,7 @@ int main(void)
 {
     test_life();
     test_taken();
+    test_asked();
     test_faults();
     return done_testing();
 }

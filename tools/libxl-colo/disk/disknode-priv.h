@@ -57,6 +57,8 @@ struct disknode_grave {
  * @pieces: that were merged; under @state_lock, with @ticked
  * @merge_failed: 0, or why the merge does not go on; under @state_lock
  * @before: generation before the takeover
+ * @given_up: UNTAKE came before its TAKEOVER: that one does not count; until
+ *            the next session's stream; atomic
  * @wrote: a guest wrote; atomic
  * @graves: of takeovers that were taken back
  */
@@ -91,6 +93,7 @@ struct disknode {
     unsigned int pieces;
     int merge_failed;
     uint64_t before;
+    bool given_up;
     bool wrote;
     struct disknode_grave *graves;
 };

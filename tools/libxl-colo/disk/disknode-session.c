@@ -213,6 +213,7 @@ int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
         return primary_ask(n, m, ask, err);
     case DISKCTL_FOLLOW:
         if (own < 0) return xlc_error_set(err, -EBADF, "no connection");
+        __atomic_store_n(&n->given_up, false, __ATOMIC_RELEASE);
         return f ? follow_attach(f, steal_fd(&own), err) : no_secondary(err);
     case DISKCTL_ACCEPT:
         return f ? follow_accept(f, ask->a, err) : no_secondary(err);

@@ -102,10 +102,13 @@ int disknode_svm_close(struct disknode *n, struct xlc_error *err)
     if (!n->overlay) return 0;
     rc = disknode_stop_requests(n, err);
     if (rc) return rc;
-    n->served = false;
+    /* Not of a takeover that was begun: what it keeps is for its undo. */
     rc = front_shut(n->front, err);
-    /* What the copy wrote is gone. */
-    __atomic_store_n(&n->wrote, false, __ATOMIC_RELEASE);
+    if (!rc) {
+        n->served = false;
+        /* What the copy wrote is gone. */
+        __atomic_store_n(&n->wrote, false, __ATOMIC_RELEASE);
+    }
     disknode_go_on(n);
     if (rc) return rc;
     overlay_close(exchange(n, NULL));

@@ -11,7 +11,8 @@
  * empty journal still is of the generation before. If a copy had run, some of
  * what it wrote may be in the image: that is half a sync from then on, and
  * compared as a whole by the next one. What others may hold a pointer to stays
- * until the end.
+ * until the end. A takeover that is still to come when it is taken back is
+ * refused, as long as no other session came.
  */
 #include <config.h>
 
@@ -67,6 +68,9 @@ int disknode_takeover(struct disknode *n, uint64_t generation, bool left,
 
     if (n->primary)
         return xlc_error_set(err, -EPERM, "this is no secondary's disk");
+    if (__atomic_load_n(&n->given_up, __ATOMIC_ACQUIRE))
+        return xlc_error_set(err, -ECANCELED, "this takeover was taken back "
+                             "before it began");
     s = follow_end(n->follow, err);
     if (!s) return -ENOENT;
     rc = take(n, s, generation, left, err);
@@ -99,8 +103,12 @@ static bool half_taken(const struct disknode *n)
 static int unused(struct disknode *n, struct xlc_error *err)
 {
     struct mirror_status ms = { .state = MIRROR_SOLO };
+    bool never = !n->follow || (!n->primary && !half_taken(n));
 
-    if (!n->follow || (!n->primary && !half_taken(n)))
+    /* Who asks may have had no answer to a TAKEOVER which waits behind this
+     * question, and believes from here on that there was none. */
+    if (never) __atomic_store_n(&n->given_up, true, __ATOMIC_RELEASE);
+    if (never)
         return xlc_error_set(err, -EPERM, "only a takeover by this process "
                              "can be taken back");
     if (n->mirror) mirror_status(n->mirror, &ms);

@@ -337,6 +337,9 @@ static void give_back(struct secondary *s, unsigned int i, uint64_t until_ms)
     int r = one->taken || one->asked ? untake(s, i, until_ms, &e) : 0;
     bool never = r == -EPERM && !one->taken;
 
+    /* Only now: what a takeover has kept of a copy's writes is for its undo;
+     * without one they go. */
+    svmdisks_forget(&s->disks, i, never);
     if (r && !never)
         log_error("%s: %s: no guest starts from this copy unless the primary's "
                   "host was asked, and it takes no protection: before the "

@@ -118,20 +118,30 @@ bool svmdisks_taken(const struct disks *d)
     bool taken = false;
 
     for (unsigned int i = 0; i < d->list.n; i++)
-        taken = taken || d->at[i].taken;
+        taken = taken || d->at[i].taken || d->at[i].asked;
     return taken;
+}
+
+void svmdisks_forget(struct disks *d, unsigned int i, bool never)
+{
+    struct disks_one *one = &d->at[i];
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    if (!one->svm) return;
+    one->svm = false;
+    remove_note(one, "copy");
+    if (never && ask(d, i, DISKCTL_SVM_CLOSE, 0, 0, &e))
+        log_warn("%s", e.msg);
 }
 
 void svmdisks_close(struct disks *d)
 {
     for (unsigned int i = 0; i < d->list.n; i++) {
-        struct disks_one *one = &d->at[i];
-        struct xlc_error e = XLC_ERROR_INIT;
+        const struct disks_one *one = &d->at[i];
 
-        if (!one->svm) continue;
-        one->svm = false;
-        remove_note(one, "copy");
-        if (!one->taken && ask(d, i, DISKCTL_SVM_CLOSE, 0, 0, &e))
-            log_warn("%s", e.msg);
+        /* Is it one that was taken over? The overlay is then for the UNTAKE,
+         * and a question that the takeover holds up would cost its time. */
+        if (one->svm && one->asked && !one->taken) remove_note(one, "copy");
+        else svmdisks_forget(d, i, !one->taken);
     }
 }

@@ -61,11 +61,16 @@ int svmdisks_checkpoint(struct disks *d, uint64_t n, struct xlc_error *err);
  */
 int svmdisks_settle(struct disks *d, bool runs, struct xlc_error *err);
 
-/* Has one of them been taken over? */
+/* Has one of them been taken over, or may it have been? */
 bool svmdisks_taken(const struct disks *d);
 
 /* The copy is gone, and what it wrote goes; of disks that were taken over
- * nothing changes. May be called again. */
+ * nothing changes. One that was asked to, and did not say that it has, is left
+ * for svmdisks_forget(). May be called again. */
 void svmdisks_close(struct disks *d);
+
+/* The same for disk @i, of which it is known by now; @never: that it was not
+ * taken over. */
+void svmdisks_forget(struct disks *d, unsigned int i, bool never);
 
 #endif
