@@ -3,11 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
-#include <netdb.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "glink.h"
@@ -51,34 +47,13 @@ static void lose(struct glink *l, uint64_t now_ms, const char *why)
     if (l->backoff_ms > l->backoff_max_ms) l->backoff_ms = l->backoff_max_ms;
 }
 
-/* A socket that is on its way to a numeric address. Return: fd or -errno */
-static int dial(const char *addr, uint16_t port)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
-    struct addrinfo *ai;
-    char service[8];
-    int fd, r = 0;
-
-    snprintf(service, sizeof(service), "%u", port);
-    if (getaddrinfo(addr, service, &hints, &ai)) return -EINVAL;
-    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 ||
-        (connect(fd, ai->ai_addr, ai->ai_addrlen) && errno != EINPROGRESS))
-        r = -errno;
-    freeaddrinfo(ai);
-    if (!r) return fd;
-    if (fd >= 0) close(fd);
-    return r;
-}
-
 static void begin(struct glink *l, uint64_t now_ms)
 {
     struct xlc_error e = XLC_ERROR_INIT;
     int fd;
 
     if (!l->peer->naddr || now_ms < l->retry_ms) return;
-    fd = dial(l->peer->addr[l->next], l->peer->port);
+    fd = conn_dial_start(l->peer->addr[l->next], l->peer->port);
     if (fd < 0)
         xlc_error_set(&e, fd, "%s: %s", l->peer->addr[l->next],
                       strerror(-fd));

@@ -174,6 +174,10 @@ int conn_dial(const char *addr, uint16_t port, uint64_t deadline_ms,
 struct addrinfo;
 int conn_dial_list(const struct addrinfo *ai, uint64_t deadline_ms);
 
+/* A socket that is on its way to a numeric address; never blocks. Return: it,
+ * non-blocking, or a negative errno */
+int conn_dial_start(const char *addr, uint16_t port);
+
 /**
  * conn_listen() - a listening socket on every address of this host
  * @port: wanted port, 0 for any; @port_r: the one it got

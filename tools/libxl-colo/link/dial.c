@@ -130,6 +130,21 @@ int conn_dial(const char *addr, uint16_t port, uint64_t deadline_ms,
     return r;
 }
 
+int conn_dial_start(const char *addr, uint16_t port)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+    struct addrinfo *ai;
+    char service[8];
+    int r;
+
+    snprintf(service, sizeof(service), "%u", port);
+    if (getaddrinfo(addr, service, &hints, &ai)) return -EINVAL;
+    r = start(ai);
+    freeaddrinfo(ai);
+    return r;
+}
+
 int conn_listen(uint16_t port, uint16_t *port_r, struct xlc_error *err)
 {
     struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
