@@ -65,7 +65,7 @@ def hello_reply(body, hdr):
      res) = struct.unpack_from(">HHI16sQHHHH", body)
     need(version == 1, f"version {version}")
     need(port, "port 0")
-    need(caps & ~0x1F == 0, f"capabilities {caps:#x}")
+    need(caps & ~0x3F == 0, f"capabilities {caps:#x}")
     need(res == 0, "reserved octets")
     addr = text_at_end(body, 40, addr_len, "address")
     need(ADDR.fullmatch(addr), "address is not numeric")

@@ -497,16 +497,19 @@ static void test_never_back(void)
 static void test_lost(void)
 {
     struct primary *p = begun(XLC_MODE_COLO);
+    char text[1024];
 
     epoch(p, 1);
     epoch(p, 2);
-    ok(!primary_proxy_warning(p), "there is nothing to warn of");
+    ok(!primary_proxy_warning(p, text, sizeof(text)),
+       "there is nothing to warn of");
     now.peer = false;
     turn(p);
     said[0] = 0;
     epoch(p, 3);
     ok(did("hold passive settle settle cut3 unhold commit3") && !p->trouble &&
-       primary_proxy_warning(p),
+       primary_proxy_warning(p, text, sizeof(text)) &&
+       strstr(text, "protect anew"),
        "the other proxy is gone: checkpoints only, and it is said");
     epoch(p, 4);
     ok(primary_proxy_mode(p) == POLICY_PASSIVE, "and so it stays");
@@ -514,6 +517,47 @@ static void test_lost(void)
     now.err = (struct xlc_error){ -EIO, "a vif is gone" };
     turn(p);
     ok(p->trouble, "a vif that can't be read ends protection");
+    primary_proxy_end(p, true);
+    gone(p);
+}
+
+/* The connection is made again: see primary-redial.c, whose part the test
+ * plays. */
+static void test_back(void)
+{
+    struct primary *p = begun(XLC_MODE_COLO);
+    char text[1024];
+
+    p->caps = PROTO_CAP_PROXY_AGAIN;
+    epoch(p, 1);
+    epoch(p, 2);
+    now.peer = false;
+    turn(p);
+    p->px->redial.tries = 2;
+    xlc_error_set(&p->px->redial.why, -ECONNREFUSED, "nobody is there");
+    ok(primary_proxy_warning(p, text, sizeof(text)) &&
+       strstr(text, "2 times so far: nobody is there"), "it is tried again");
+    said[0] = 0;
+    epoch(p, 3);
+    ok(did("hold passive settle settle cut3 unhold commit3"), "passive");
+    now.peer = true;
+    p->px->peer = true;
+    p->px->lost = false;
+    turn(p);
+    ok(!primary_proxy_warning(p, text, sizeof(text)), "it is there again");
+    said[0] = 0;
+    epoch(p, 4);
+    ok(did("hold passive settle settle cut4 unhold commit4"),
+       "rule_B6: a checkpoint that began without it stays passive");
+    epoch(p, 5);
+    ok(did("hold colo settle settle cut5 unhold commit5") &&
+       p->px->pol.mode == POLICY_RUNNING, "rule_B6: the next cut compares");
+    now.peer = false;
+    turn(p);
+    said[0] = 0;
+    epoch(p, 6);
+    ok(did("hold passive settle settle cut6 unhold commit6") &&
+       primary_proxy_warning(p, text, sizeof(text)), "and may break again");
     primary_proxy_end(p, true);
     gone(p);
 }
@@ -615,6 +659,7 @@ int main(void)
     test_lag();
     test_never_back();
     test_lost();
+    test_back();
     test_runs_on();
     test_end();
     test_trouble();

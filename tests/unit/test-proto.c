@@ -304,7 +304,7 @@ static const struct {
     L("hello-reply", proto_hello_reply_wire, version, 0),
     L("hello-reply", proto_hello_reply_wire, version, PROTO_VERSION + 1),
     L("hello-reply", proto_hello_reply_wire, port, 0),
-    L("hello-reply", proto_hello_reply_wire, caps, 0x20),
+    L("hello-reply", proto_hello_reply_wire, caps, 0x40),
     L("hello-reply", proto_hello_reply_wire, addr_len, 8),
     L("hello-reply", proto_hello_reply_wire, addr_len, 10),
     L("hello-reply", proto_hello_reply_wire, addr_len, 64),

@@ -239,18 +239,56 @@ static void test_peer_lost(void)
     ok(!proxy_primary_peer(p, make_peer(false), &wirestream_plain, NULL,
                            &err), "another stream");
     {
-        struct wire_msg m;
+        struct wire_msg m = { .type = WIRE_CONNECTED, .vif = 1, .epoch = 1 };
 
-        ok(peer_hear(&m, PATIENCE_MS) == WIRE_CUT && m.epoch == 1,
-           "begins with the epoch that runs");
-        peer_say_frame(WIRE_OUTBOUND, UDP, 1, 1);
-        ok(hears(lan, 1), "and is compared with");
-        m = (struct wire_msg){ .type = WIRE_CONNECTED, .vif = 1,
-                               .epoch = 1 };
         peer_say(&m);
         ok(event(proxy_primary_event_fd(p)) && !status()->peer,
            "a vif that is not there ends it");
     }
+    stop();
+}
+
+/* Of the epoch that runs when the stream is made again nothing is compared:
+ * the other guest may lack input, and what it said went by the old one. */
+static void test_peer_back(void)
+{
+    const struct wire_msg connected = { .type = WIRE_CONNECTED, .epoch = 1 };
+    const struct wire_msg want = { .type = WIRE_WANT, .epoch = 1,
+                                   .u.want = WIRE_WANT_FLOWS };
+    struct wire_msg m;
+
+    start(&usual);
+    go_colo();
+    say(guest, UDP, 1);
+    taken(1);
+    wirestream_close(&peer);
+    ok(event(proxy_primary_event_fd(p)) && !status()->peer, "it breaks");
+    ok(!proxy_primary_peer(p, make_peer(false), &wirestream_plain, NULL,
+                           &err) && peer_hear(&m, PATIENCE_MS) == WIRE_CUT &&
+       m.epoch == 1 && m.u.mode == WIRE_MODE_PASSIVE,
+       "rule_B6: a new stream begins with the epoch that runs, without "
+       "comparing");
+    say(lan, UDP, 2);
+    ok(hears(guest, 2) && !peer_hear(&m, 20), "rule_B6: nothing is teed");
+    peer_say(&connected);
+    peer_say(&want);
+    peer_say_frame(WIRE_OUTBOUND, UDP, 1, 1);
+    ok(hear(lan, 100) < 0 && !status()->compare.secondary &&
+       st.want.reason == COMPARE_OK,
+       "rule_A10: what the other guest says in it does not count");
+    ok(!proxy_primary_cut(p, 2, &err) &&
+       peer_hear(&m, PATIENCE_MS) == WIRE_CUT && m.epoch == 2 &&
+       m.u.mode == WIRE_MODE_COLO && !proxy_primary_commit(p, 2, &err) &&
+       hears(lan, 1), "the next cut covers it %s", err.msg);
+    say(guest, UDP, 3);
+    taken(2);
+    peer_say_frame(WIRE_OUTBOUND, UDP, 3, 1);
+    ok(hear(lan, 20) < 0, "rule_A10: late words of the epoch before are none");
+    peer_say_frame(WIRE_OUTBOUND, UDP, 3, 2);
+    say(lan, UDP, 4);
+    ok(hears(lan, 3) && hears(guest, 4) &&
+       peer_hear(&m, PATIENCE_MS) == WIRE_INBOUND && m.epoch == 2 &&
+       frame_number(&m) == 4, "rule_B6: from it on packets are compared");
     stop();
 }
 
@@ -580,6 +618,7 @@ int main(void)
     test_colo();
     test_mode();
     test_peer_lost();
+    test_peer_back();
     test_flow_first();
     test_new_peer();
     test_hostile();

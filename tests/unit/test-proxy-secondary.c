@@ -383,12 +383,48 @@ static void test_idle_again(void)
     stop();
 }
 
+/* A stream that is made again: what the old one had brought is no input of
+ * this guest any more, and nothing is known of the mode. */
+static void test_again(void)
+{
+    struct wire_msg m = { .type = WIRE_CUT, .epoch = 2,
+                          .u.mode = WIRE_MODE_PASSIVE };
+
+    start();
+    go();
+    peer_say_frame(WIRE_INBOUND, TCP, 1, 1);
+    ok(hears(guest, 1) && say_cut(2) && status()->mode == WIRE_MODE_COLO,
+       "the old stream");
+    peer_say_frame(WIRE_INBOUND, UDP, 2, 2);
+    peer_say_frame(WIRE_INBOUND, TCP, 3, 2);
+    while (status()->waiting < 2 && !err.status)
+        ;
+    wirestream_close(&peer);
+    ok(event(proxy_secondary_event_fd(s)) && !status()->peer, "breaks");
+    ok(!proxy_secondary_peer(s, make_peer(true), &wirestream_plain, NULL,
+                             &err) && !status()->waiting && !st.mode &&
+       st.told == 2, "rule_A10: its input goes with it, and the mode that it "
+       "told of %s", err.msg);
+    peer_say(&m);
+    ok(event(proxy_secondary_event_fd(s)) &&
+       status()->mode == WIRE_MODE_PASSIVE, "until it is told again");
+    ok(!proxy_secondary_cut(s, 2, &err) &&
+       !proxy_secondary_connected(s, &err) && hear(guest, 50) < 0,
+       "rule_B6: and nothing of it is given again %s", err.msg);
+    ok(say_cut(3) && !proxy_secondary_cut(s, 3, &err), "the next cut");
+    peer_say_frame(WIRE_INBOUND, UDP, 4, 3);
+    ok(!proxy_secondary_connected(s, &err) && hears(guest, 4),
+       "rule_B6: from it on there is input");
+    stop();
+}
+
 int main(void)
 {
     test_epochs();
     test_stale();
     test_not_still();
     test_half_open();
+    test_again();
     test_idle();
     test_idle_again();
     test_old();

@@ -34,7 +34,8 @@ static const char *const step_names[STEPS] = {
  *        guard knew of each plane when it went inline
  * @r: what the proxy answers to everything; @st: how it is
  * @cut_r: what it answers to the first @cut_n cuts; @cuts: it had
- * @conn, @conns: the stream that it was given, and how many
+ * @conn, @conns: the stream that it was given, and how many; @hung_up: and
+ *                how often it was to close it
  * @closed: TAPs that were closed without their plane
  * @opened, @busy: it was; it still has packets
  */
@@ -42,7 +43,7 @@ static struct {
     enum step fail;
     int tcs, planes, inlined, proxies;
     bool guarded, opened, busy;
-    int r, cut_r, closed;
+    int r, cut_r, closed, hung_up;
     unsigned int cut_n, cuts, conns, connected;
     uint64_t cut;
     struct proxy_secondary_status st;
@@ -180,6 +181,16 @@ int proxy_secondary_peer(struct proxy_secondary *s, int fd,
     return now.r;
 }
 
+int proxy_secondary_no_peer(struct proxy_secondary *s,
+                            struct xlc_error *err)
+{
+    (void)s, (void)err;
+    now.conn = NULL;
+    now.hung_up++;
+    now.st.peer = false;
+    return now.r;
+}
+
 int proxy_secondary_cut(struct proxy_secondary *s, uint64_t epoch,
                         struct xlc_error *err)
 {
@@ -289,8 +300,10 @@ static void test_start(void)
        now.inlined == 2 && now.guarded && now.conns == 1 &&
        now.conn == &now && secondary_proxy_fd(p) == now.event,
        "until the proxy is there; the guard knows what to remove %s", e.msg);
-    ok(secondary_proxy_attach(p, (struct conn *)&now, &e) == -EEXIST &&
-       now.conns == 1, "there is one stream: %s", e.msg);
+    ok(secondary_proxy_lives(p) && !now.hung_up &&
+       !secondary_proxy_attach(p, (struct conn *)&shared, &e) &&
+       now.conns == 2 && now.hung_up == 1 && now.conn == &shared,
+       "rule_A3: a newer stream takes the place of the older %s", e.msg);
     secondary_proxy_end(p);
     ok(nothing_left() && secondary_proxy_fd(p) < 0, "the end leaves nothing");
     secondary_proxy_free(p);
@@ -336,6 +349,12 @@ static void test_mode(void)
     happens(p);
     now.st.peer = true;
     ok(secondary_proxy_mode(p, 4) == WIRE_MODE_PASSIVE, "nor afterwards");
+    if (secondary_proxy_attach(p, (struct conn *)&now, NULL)) abort();
+    now.st.mode = 0;
+    ok(secondary_proxy_mode(p, 4) == 0, "a new stream: it is waited for what "
+       "that tells");
+    now.st.mode = WIRE_MODE_COLO;
+    ok(secondary_proxy_mode(p, 4) == WIRE_MODE_COLO, "which counts");
     secondary_proxy_free(p);
 }
 
@@ -445,6 +464,10 @@ static void test_death(void)
     happens(p);
     ok(!now.proxies && now.inlined == 2 && shared.nvifs == 2,
        "rule_A9: a proxy that dies opens no way to the network");
+    ok(!secondary_proxy_lives(p) &&
+       secondary_proxy_attach(p, (struct conn *)&now, &e) == -ESHUTDOWN,
+       "nor does it take another stream: %s", e.msg);
+    xlc_error_clear(&e);
     ok(!secondary_proxy_open(p, &e) && nothing_left(),
        "the failover does, without it %s", e.msg);
     secondary_proxy_free(p);

@@ -186,9 +186,10 @@ enum proto_role {
 #define PROTO_CAP_DISK      0x00000004u /* disks are mirrored */
 #define PROTO_CAP_COLO      0x00000008u /* the copy is put back in place */
 #define PROTO_CAP_PROXY     0x00000010u /* packets are compared; with COLO */
+#define PROTO_CAP_PROXY_AGAIN 0x00000020u /* and PROTO_CH_PROXY again */
 #define PROTO_CAP_ALL                                                   \
     (PROTO_CAP_PLAINTEXT | PROTO_CAP_RESUME | PROTO_CAP_DISK |          \
-     PROTO_CAP_COLO | PROTO_CAP_PROXY)
+     PROTO_CAP_COLO | PROTO_CAP_PROXY | PROTO_CAP_PROXY_AGAIN)
 
 /* Why a guest or a protection ended: PROTO_END, PROTO_DROP. */
 enum proto_reason {

@@ -234,6 +234,7 @@ static int take_message(struct proxy_primary *p, const struct wire_msg *m,
         return xlc_error_set(err, -EPROTO, "%s for vif %u of %u",
                              wire_type_name(m->type), m->vif, p->nports);
     engine = p->ports[m->vif].engine;
+    if (m->epoch < p->peer_from) return 0;
     switch (m->type) {
     case WIRE_OUTBOUND:
         meta.seq_off = m->u.frame.seq_off;

@@ -37,6 +37,7 @@ struct pri_port {
  * @event_fd: see proxy_primary_event_fd()
  * @set: what it waits for
  * @stream: to the peer's proxy
+ * @peer_from: the first epoch of which what comes by @stream counts
  * @ports: @nports of them
  * @mode_next: from the next cut on
  * @cut_owed: the peer has not been told of the last cut
@@ -58,6 +59,7 @@ struct proxy_primary {
     int event_fd;
     struct pollset set;
     struct wirestream stream;
+    uint64_t peer_from;
     struct pri_port ports[WIRE_VIFS_MAX];
     unsigned int nports;
     enum compare_mode mode_next;

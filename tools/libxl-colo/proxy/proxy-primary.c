@@ -70,8 +70,12 @@ static int do_peer(struct proxy_primary *p, const struct peer *peer,
     r = wirestream_open(&p->stream, peer->fd, peer->ops, peer->ctx, true,
                         (uint16_t)p->nports, err);
     if (r) return r;
-    /* It begins with the epoch that runs, if there is one. */
+    /* It begins with the epoch that runs, if there is one. Of that, the other
+     * guest may lack input, and what it said went by another stream: both
+     * compare from the next cut on (RULES B6, A10). */
     p->cut_owed = p->s.epoch != 0;
+    p->s.mode = COMPARE_PASSIVE;
+    p->peer_from = p->s.epoch + 1;
     if (!p->s.ports_lost) xlc_error_clear(&p->s.err);
     return 0;
 }

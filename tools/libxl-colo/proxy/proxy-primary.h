@@ -119,7 +119,9 @@ void proxy_primary_stop(struct proxy_primary *p);
  */
 int proxy_primary_event_fd(const struct proxy_primary *p);
 
-/* The stream to the peer's proxy; @fd, @ctx are taken over on success. */
+/* The stream to the peer's proxy; @fd, @ctx are taken over on success. In an
+ * epoch that runs already nothing is teed or compared over it: that begins
+ * with the next cut. */
 int proxy_primary_peer(struct proxy_primary *p, int fd,
                        const struct wirestream_ops *ops, void *ctx,
                        struct xlc_error *err);

@@ -350,6 +350,15 @@ void sec_forget_in(struct proxy_secondary *s)
     s->full_told = false;
 }
 
+void sec_forget_stream(struct proxy_secondary *s)
+{
+    while (s->backlog.n)
+        frameq_pop(&s->backlog);
+    while (s->again.n)
+        frameq_pop(&s->again);
+    s->again_left = 0;
+}
+
 /* ---- The peer's proxy ---------------------------------------------------- */
 
 static int take_message(struct proxy_secondary *s, const struct wire_msg *m,

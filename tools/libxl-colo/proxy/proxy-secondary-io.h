@@ -94,4 +94,7 @@ bool sec_may_read_out(const struct proxy_secondary *s,
 bool sec_forget_out(struct proxy_secondary *s);
 void sec_forget_in(struct proxy_secondary *s);
 
+/* What the peer has told goes, and so does what might be given again. */
+void sec_forget_stream(struct proxy_secondary *s);
+
 #endif

@@ -79,6 +79,9 @@ static int do_peer(struct proxy_secondary *s, const struct peer *peer,
                         (uint16_t)s->nports, err);
     if (r) return r;
     s->tell_connected = s->s.connected;
+    /* Nothing of an older stream is told or given any more. */
+    s->s.mode = 0;
+    sec_forget_stream(s);
     if (!s->s.ports_lost) xlc_error_clear(&s->s.err);
     return 0;
 }
@@ -116,11 +119,7 @@ static int do_open(struct proxy_secondary *s)
     /* What it was not given yet, the other end will send again; input of an
      * epoch that never became whole here has to go. Nobody says any more when
      * a rolled back guest is connected. */
-    while (s->backlog.n)
-        frameq_pop(&s->backlog);
-    while (s->again.n)
-        frameq_pop(&s->again);
-    s->again_left = 0;
+    sec_forget_stream(s);
     for (unsigned int i = 0; i < s->nports; i++)
         rewrite_failover(s->ports[i].rewrite, now);
     return 0;

@@ -156,8 +156,9 @@ void primary_compare_lost(struct primary *p, const char *why)
     if (x->lost) return;
     x->lost = true;
     x->peer = false;
+    snprintf(x->lost_why, sizeof(x->lost_why), "%s", why);
     policy_alive(&x->pol, false);
-    log_warn("%s: packets are not compared any more, checkpoints go on: %s",
+    log_warn("%s: packets are not compared now, checkpoints go on: %s",
              p->rec.name, why);
     begin(&e, p, "note");
     event_str(&e, "text", why);
@@ -348,6 +349,9 @@ void primary_proxy_json(struct primary *p, struct json *j)
     json_str(j, "wish", policy_wish_name(x->pol.set.wish));
     json_str(j, "mode", policy_mode_name(x->pol.mode));
     json_bool(j, "peer", x->st.peer && x->st.greeted);
+    json_uint(j, "peer_losses_total", x->redial.losses);
+    json_uint(j, "peer_tries", x->redial.lost ? x->redial.tries : 0);
+    json_uint(j, "peer_retry_ms", redial_wait_ms(&x->redial, clock_ms()));
     json_uint(j, "switches_total", x->pol.switches);
     json_uint(j, "probes_total", x->pol.probes);
     put_causes(&x->pol, j);
@@ -364,10 +368,25 @@ void primary_proxy_json(struct primary *p, struct json *j)
     json_object_end(j);
 }
 
-const char *primary_proxy_warning(const struct primary *p)
+/* Why the other proxy is not there, and what is done about it. */
+bool primary_proxy_warning(const struct primary *p, char *text, size_t size)
 {
-    if (!p->px || !p->px->lost) return NULL;
-    return "packets are not compared any more: the connection of the two "
-           "proxies broke; checkpoints go on, as with --mode=remus; protect "
-           "anew to compare again";
+    const struct primary_proxy *x = p->px;
+    const struct redial *r;
+
+    if (!x || !x->lost) return false;
+    r = &x->redial;
+    if (!(p->caps & PROTO_CAP_PROXY_AGAIN))
+        snprintf(text, size, "packets are not compared any more: the "
+                 "connection of the two proxies broke (%s); checkpoints go "
+                 "on, as with --mode=remus; the other host's version does "
+                 "not let it be made again: protect anew to compare again",
+                 x->lost_why);
+    else
+        snprintf(text, size, "packets are not compared now: the connection "
+                 "of the two proxies broke (%s); checkpoints go on, as with "
+                 "--mode=remus; it is tried again, %u times so far%s%s",
+                 x->lost_why, r->tries, r->tries ? ": " : "",
+                 r->tries ? r->why.msg : "");
+    return true;
 }

@@ -36,7 +36,8 @@ static int say_hello(struct primary *p, struct boot *b, struct xlc_error *err)
     h->version_min = PROTO_VERSION_MIN;
     h->caps = PROTO_CAP_DISK | (p->o->plaintext ? PROTO_CAP_PLAINTEXT : 0) |
               (p->o->colo ? PROTO_CAP_COLO : 0) |
-              (primary_proxy_wanted(p) ? PROTO_CAP_PROXY : 0);
+              (primary_proxy_wanted(p) ?
+               PROTO_CAP_PROXY | PROTO_CAP_PROXY_AGAIN : 0);
     memcpy(h->uuid, p->guest.uuid_raw, sizeof(h->uuid));
     memcpy(h->session, p->secret.session, sizeof(h->session));
     memcpy(h->key, p->secret.key, sizeof(h->key));
@@ -191,6 +192,7 @@ static int dial_proxy(struct primary *p, struct xlc_error *err)
 
     if (!p->px) return 0;
     r = dial(p, 0, PROTO_CH_PROXY, &c, err);
+    if (!r) primary_redial_begin(p, c);
     if (!r) r = primary_proxy_peer(p, c, err);
     primary_heartbeat(p, clock_ms());
     return r;

@@ -7,6 +7,7 @@
 #include "policy.h"
 #include "primary-proxy.h"
 #include "proxy-primary.h"
+#include "redial.h"
 #include "wants.h"
 
 /**
@@ -25,7 +26,8 @@
  * @cause: of the checkpoint that is made, or was made last
  * @want, @want_vif: what the comparison wants in @epoch
  * @flow: the connection that asked for the last checkpoint, or ""
- * @peer: there is a connection to the other proxy; @lost: there was one
+ * @peer: there is a connection to the other proxy; @lost: there was one, which
+ *        broke because of @lost_why
  * @lagged: the epoch of which the policy knows how late the copy was
  * @lag_us: of the newest of those that was back; @wider: epochs since then in
  *          which it never was, see plug_ns()
@@ -33,6 +35,8 @@
  * @limits: those of the comparison have changed, and it does not know yet
  * @hold_ms: when the next line about held packets is due
  * @st: what the proxy said last
+ *
+ * @redial: makes the connection again; the main thread's
  */
 struct primary_proxy {
     struct tc tc;
@@ -51,12 +55,15 @@ struct primary_proxy {
     unsigned int want_vif;
     char flow[WANTS_FLOW_MAX];
     bool peer, lost;
+    char lost_why[XLC_ERROR_MAX];
     uint64_t lagged, lag_us;
     unsigned int wider;
     enum policy_why why;
     bool limits;
     uint64_t hold_ms;
     struct proxy_primary_status st;
+
+    struct redial redial;
 };
 
 /* A failed call of the proxy ends protection: what the guest sends is not

@@ -98,6 +98,15 @@ bool primary_proxy_held(struct primary *p, uint64_t *packets,
                         uint64_t *bytes);
 
 /* A sentence for the status, or NULL. */
-const char *primary_proxy_warning(const struct primary *p);
+bool primary_proxy_warning(const struct primary *p, char *text, size_t size);
+
+/* primary-redial.c, of the main thread: the connection of the two proxies is
+ * made again. @first: the one that is there now, before the proxy has it. */
+void primary_redial_begin(struct primary *p, const struct conn *first);
+/* For poll(): -1 and 0 while there is nothing to wait for. */
+int primary_redial_fd(const struct primary *p);
+short primary_redial_events(const struct primary *p);
+void primary_redial_turn(struct primary *p, uint64_t now_ms);
+void primary_redial_end(struct primary *p);
 
 #endif

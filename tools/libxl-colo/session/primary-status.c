@@ -58,7 +58,7 @@ static void put_netbuf(struct primary *p, struct json *j)
 
 static void put_warnings(struct primary *p, struct json *j)
 {
-    char clock[96];
+    char clock[96], compared[3 * XLC_ERROR_MAX];
 
     json_array(j, "warnings");
     if (wallclock_far(&p->clock, clock, sizeof(clock)))
@@ -76,8 +76,8 @@ static void put_warnings(struct primary *p, struct json *j)
     if (p->stage && stage_overflows(p->stage))
         json_str(j, NULL, "epochs larger than --staging-limit: the guest "
                  "waited for the network");
-    if (primary_proxy_warning(p))
-        json_str(j, NULL, primary_proxy_warning(p));
+    if (primary_proxy_warning(p, compared, sizeof(compared)))
+        json_str(j, NULL, compared);
     if (p->m.state != PRIM_PROTECTED && p->m.state != PRIM_SYNCING)
         json_str(j, NULL, "protection is ending");
     json_array_end(j);

@@ -274,7 +274,7 @@ static int set_up(struct primary *p, struct xlc_error *err)
 /* ----- loop ----- */
 
 struct turn {
-    struct pollfd pfd[PRIMARY_PATHS + 7 + CONTROL_FDS];
+    struct pollfd pfd[PRIMARY_PATHS + 8 + CONTROL_FDS];
     unsigned int n, wake, sig, watch, data, ctrl[PRIMARY_PATHS], control;
     unsigned int devices, proxy;
 };
@@ -293,6 +293,7 @@ static void prepare(struct primary *p, struct turn *t)
     t->watch = add(t, guest_watch_fd(&p->look), POLLIN);
     t->devices = add(t, primary_devices_fd(p), POLLIN);
     t->proxy = add(t, primary_proxy_fd(p), POLLIN);
+    add(t, primary_redial_fd(p), primary_redial_events(p));
     t->data = add(t, p->data && !p->data_broken ? conn_fd(p->data) : -1,
                   POLLRDHUP);
     for (unsigned int i = 0; i < p->naddr; i++)
@@ -387,6 +388,7 @@ static void one_turn(struct primary *p, const struct turn *t)
     }
     primary_devices(p, t->pfd[t->devices].revents, now);
     primary_proxy_turn(p, t->pfd[t->proxy].revents, now);
+    primary_redial_turn(p, now);
     for (unsigned int i = 0; i < p->naddr; i++)
         if (p->ctrl[i] && t->pfd[t->ctrl[i]].revents)
             primary_read(p, i, now);
@@ -528,6 +530,7 @@ static void finish(struct primary *p)
     if (p->control) last_answers(p);
     control_free(p->control);
     primary_devices_end(p);
+    primary_redial_end(p);
     primary_proxy_free(p);
     guest_close(&p->guest);
     guest_close(&p->look);

@@ -105,7 +105,7 @@ static int on_hello(struct secondary *s, struct xlc_error *err)
                  PROTO_VERSION;
     a->caps = s->hello.caps &
               (PROTO_CAP_PLAINTEXT | PROTO_CAP_DISK | PROTO_CAP_COLO |
-               PROTO_CAP_PROXY);
+               PROTO_CAP_PROXY | PROTO_CAP_PROXY_AGAIN);
     a->port = s->port;
     a->generation = s->rec.generation;
     a->xen_major = major;

@@ -62,18 +62,26 @@ static bool disk_wanted(const struct secondary *s, const struct conn *c)
            s->m.state == SEC_SYNCING;
 }
 
-/* So does the stream of the peer's proxy. */
+/* So does the stream of the peer's proxy, unless the primary said that it may
+ * make it again: a newer one takes the place of the older. */
 static bool proxy_wanted(const struct secondary *s, const struct conn *c)
 {
-    return conn_channel(c) == PROTO_CH_PROXY && !conn_path(c) && s->proxy &&
-           s->m.state == SEC_SYNCING;
+    if (conn_channel(c) != PROTO_CH_PROXY || conn_path(c) || !s->proxy ||
+        conn_incarnation(c) <= s->newest_proxy)
+        return false;
+    if (!s->newest_proxy) return s->m.state == SEC_SYNCING;
+    return s->hello.caps & PROTO_CAP_PROXY_AGAIN &&
+           (s->m.state == SEC_SYNCING || s->m.state == SEC_PAIRED) &&
+           secondary_proxy_lives(s->proxy);
 }
 
 static int attach_proxy(struct secondary *s, struct conn *c,
                         struct xlc_error *err)
 {
-    int r = secondary_proxy_attach(s->proxy, c, err);
+    int r;
 
+    s->newest_proxy = conn_incarnation(c);
+    r = secondary_proxy_attach(s->proxy, c, err);
     if (r) conn_free(c);
     return r;
 }

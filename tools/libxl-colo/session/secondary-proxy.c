@@ -30,7 +30,8 @@
  * struct secondary_proxy - see secondary-proxy.h
  * @lock: guards all of it, and that nobody uses a proxy which is ended
  * @conn: came before there was a proxy to give it to
- * @attached: the peer's stream came; @lost: it is gone
+ * @attached: the peer's stream came; @lost: it is gone, but may come again
+ * @dead: the proxy has ended by itself
  * @tc, @planes: the vifs' filters and TAPs, @n of them
  * @proxy: NULL before it is started, and once it has ended
  * @wake: see secondary_proxy_wake_fd()
@@ -45,7 +46,7 @@ struct secondary_proxy {
     const char *name;
     struct receive_shared *sh;
     struct conn *conn;
-    bool attached, lost;
+    bool attached, lost, dead;
     struct tc tc;
     bool tc_open;
     struct plane planes[WIRE_VIFS_MAX];
@@ -201,19 +202,39 @@ void secondary_proxy_free(struct secondary_proxy *p)
 
 /* ---- The peer's proxy ---------------------------------------------------- */
 
+static bool lives(const struct secondary_proxy *p)
+{
+    return !p->dead && !p->open;
+}
+
+bool secondary_proxy_lives(struct secondary_proxy *p)
+{
+    LOCK_SCOPE(&p->lock);
+    return lives(p);
+}
+
 int secondary_proxy_attach(struct secondary_proxy *p, struct conn *c,
                            struct xlc_error *err)
 {
     int r = 0;
 
     LOCK_SCOPE(&p->lock);
+    if (!lives(p))
+        return xlc_error_set(err, -ESHUTDOWN, "packets of the copy are not "
+                             "compared any more");
+    if (p->proxy) {
+        if (p->attached) r = proxy_secondary_no_peer(p->proxy, err);
+        if (!r) r = give_conn(p, c, err);
+    } else {
+        conn_free(p->conn);
+        p->conn = c;
+    }
+    if (r) return r;
     if (p->attached)
-        return xlc_error_set(err, -EEXIST, "a second connection of the "
-                             "peer's proxy");
-    if (p->proxy) r = give_conn(p, c, err);
-    else p->conn = c;
-    p->attached = !r;
-    return r;
+        log_info("%s: the primary's proxy has made a new stream", p->name);
+    p->attached = true;
+    p->lost = false;
+    return 0;
 }
 
 int secondary_proxy_fd(const struct secondary_proxy *p)
@@ -233,7 +254,7 @@ static void proxy_died(struct secondary_proxy *p, const struct xlc_error *why)
 {
     log_error("%s: the copy's packets can't be compared any more: %s",
               p->name, why->msg);
-    p->lost = true;
+    p->lost = p->dead = true;
     if (p->open) {
         end_proxy(p);
         log_error("%s: connections from before the takeover may break",

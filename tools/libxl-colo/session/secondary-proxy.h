@@ -48,10 +48,15 @@ void secondary_proxy_free(struct secondary_proxy *p);
  * secondary_proxy_attach() - the stream of the peer's proxy has come
  * @c: taken over if 0 is returned
  *
- * Once; perhaps before secondary_proxy_start(). Return: 0; -EEXIST
+ * Perhaps before secondary_proxy_start(). One that comes later takes the
+ * place of the one before, of which nothing is read any more (RULES A3).
+ * Return: 0, and @c is taken over; a negative errno
  */
 int secondary_proxy_attach(struct secondary_proxy *p, struct conn *c,
                            struct xlc_error *err);
+
+/* Would it take another stream? Not once it has ended, or is @open. */
+bool secondary_proxy_lives(struct secondary_proxy *p);
 
 /**
  * secondary_proxy_start() - from here on the vifs' packets are ours

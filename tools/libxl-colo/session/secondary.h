@@ -72,7 +72,8 @@ struct receive_shared {
  * @hello: what the primary said; its key moves to @secret
  * @sync: written once booted, for the process that ssh waits for
  * @conns: attached ones; @newest: the newest incarnation of each; @born:
- *         @m.opened when it was attached
+ *         @m.opened when it was attached; @newest_data, @newest_proxy: the
+ *         same of the data connection, and of the stream of the peer's proxy
  * @colo: with --colo the copy is a domain of its own, NULL without
  * @proxy: its packets, if they are compared; else NULL
  * @lobby: accepted but not attached yet
@@ -107,7 +108,7 @@ struct secondary {
     int listener, wake, sigfd;
     uint16_t port;
     struct conn *conns[SECONDARY_CONNS];
-    uint32_t newest[SECONDARY_CONNS], newest_data;
+    uint32_t newest[SECONDARY_CONNS], newest_data, newest_proxy;
     unsigned int born[SECONDARY_CONNS];
     struct lobby lobby;
     struct conn *data;
