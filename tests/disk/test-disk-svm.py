@@ -8,77 +8,16 @@ and a merge. The disk is one of two histories, never a mixture.
 
 usage: test-disk-svm.py [STRIDE]     (every STRIDEth step; 1 by default)
 """
-import os
-import shutil
-import subprocess
 import sys
 import threading
 import time
 
 import rig
+from colo import (CALLS, HALF, SIZE, Colo, Killer, can_trace, died, merged,
+                  overlays, stamp)
 from rig import Model, Pair, ok, same, skip
 
-SIZE = 4 << 20
-HALF = 0  # mode of a store: half a sync
 MARK = 70000  # where a guest writes during a merge
-# All by which the plugin changes a file, or a folder.
-CALLS = "pwrite64", "fdatasync", "fsync", "rename", "unlink", "fallocate"
-
-
-class Colo(Pair):
-    """A pair whose secondary runs the guest too."""
-
-    def __init__(self, size=SIZE, **params):
-        super().__init__(size, **params)
-        self.rng = rig.seed()
-        self.pvm = Model(SIZE, self.rng)
-        self.svm = Model(SIZE, self.rng)
-        self.at = b""
-
-    def begin(self):
-        """Both run from the first epoch."""
-        self.start()
-        self.a_client = self.a.client()
-        for _ in range(10):
-            self.pvm.write(self.a_client)
-        self.join()
-        self.prim.ask(rig.WAIT_SYNCED, b=60000)
-        self.prim.ask(rig.CLAIM, rig.PAIRED)
-        epoch = self.mark()
-        self.sec.ask(rig.SVM_OPEN)
-        self.sec.ask(rig.CHECKPOINT, epoch, 60000)
-        self.dropped()
-        self.b_client = self.b.client()
-        return self
-
-    def mark(self):
-        epoch = self.epoch
-        self.prim.ask(rig.MARK, epoch)
-        self.epoch += 1
-        self.sec.ask(rig.WAIT, epoch, 60000)
-        return epoch
-
-    def dropped(self):
-        """The copy is at the primary's epoch."""
-        self.at = bytes(self.pvm.data)
-        self.svm.data = bytearray(self.at)
-
-    def both_write(self, times=10):
-        for _ in range(times):
-            self.pvm.write(self.a_client)
-            self.svm.write(self.b_client)
-
-
-def merged(node):
-    end = time.monotonic() + 60
-    while node.status()["svm"] != rig.NO_SVM or overlays(node):
-        if time.monotonic() > end:
-            raise TimeoutError("the merge does not end")
-        time.sleep(0.005)
-
-
-def overlays(node):
-    return [name for name in os.listdir(node.dir) if "overlay" in name]
 
 
 def epochs():
@@ -343,44 +282,8 @@ def untake_of_a_copy():
 
 # ---- kill -9 at every step -------------------------------------------------
 
-class Killer:
-    """Kills a node when a thread makes this system call the Nth time."""
-
-    def __init__(self, node, call, step):
-        self.proc = subprocess.Popen(
-            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}",
-             "-e", f"inject={call}:signal=KILL:when={step}",
-             "-p", str(node.proc.pid)], stderr=subprocess.PIPE, text=True)
-        line = self.proc.stderr.readline()
-        if "attached" not in line:
-            self.stop()
-            raise RuntimeError(line.strip())
-
-    def stop(self):
-        self.proc.kill()
-        self.proc.wait()
-        self.proc.stderr.close()
-
-
-def can_trace():
-    if not shutil.which("strace"):
-        return "strace is not installed"
-    said = subprocess.run(["strace", "-o", "/dev/null", "true"],
-                          capture_output=True, text=True, check=False)
-    return said.stderr.strip()[:60] if said.returncode else None
-
-
-def died(node):
-    try:
-        return node.proc.wait(20) is not None
-    except subprocess.TimeoutExpired:
-        return False
-
-
 def role_of(node):
-    """What its identity says, from docs/specs/disk-format.md."""
-    with open(os.path.join(node.dir, "g-xvda.identity"), "rb") as file:
-        return int.from_bytes(file.read()[12:16], "big")
+    return stamp(node)[0]
 
 
 def guest_goes_on(pair):
