@@ -198,8 +198,8 @@ static void test_wait(void)
         uint64_t wait_ms;
     } all[] = {
         { 300, 3000 }, { 6000, 60000 }, { 6001, 60000 },
-        { 60000, 60000 }, { 60001, 60001 }, { 3600000, 3600000 },
-        { UINT32_MAX, UINT32_MAX },
+        { 60000, 60000 }, { 60001, 60001 }, { 120000, 120000 },
+        { 120001, 120000 }, { 3600000, 120000 }, { UINT32_MAX, 120000 },
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -209,6 +209,38 @@ static void test_wait(void)
            all[i].limit_ms, (unsigned long long)all[i].wait_ms);
     }
     s.hello.limit_ms = 60000;
+}
+
+/* Whoever wants the process to end does not wait for the primary. */
+static void test_dismissed(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct colo_secondary *c = begin_beside(&e);
+
+    now.seen = INPLACE_XEN_DEAD;
+    now.said = true;
+    primary(PROTO_PRIM_PROTECTED, false);
+    ok(!s.dead_wait && colo_secondary_ready(c, &e) == -EIO && s.dead_wait,
+       "a dead copy waits for the primary, and it is known: %s", e.msg);
+    xlc_error_clear(&e);
+    s.dismissed = true;
+    ok(colo_secondary_ready(c, &e) == -EINTR && !now.bridged && !now.netted &&
+       strstr(e.msg, "from outside"), "rule_A1: asked to end it gives up, and "
+       "nothing runs: %s", e.msg);
+    xlc_error_clear(&e);
+    s.dismissed = s.dead_wait = false;
+    s.hello.limit_ms = 0;
+    ok(!colo_secondary_ready(c, &e) && !s.dead_wait, "one that waited to the "
+       "end does not wait any more %s", e.msg);
+    s.hello.limit_ms = 60000;
+    colo_secondary_free(c);
+
+    c = begin_beside(&e);
+    s.dismissed = true;
+    ok(!colo_secondary_ready(c, &e), "a copy that lives takes over all the "
+       "same %s", e.msg);
+    s.dismissed = false;
+    colo_secondary_free(c);
 }
 
 static void test_beside_faults(void)
@@ -345,6 +377,7 @@ int main(void)
     test_beside_still();
     test_dead_and_primary();
     test_wait();
+    test_dismissed();
     test_beside_faults();
     test_clock();
     test_disks();

@@ -117,6 +117,14 @@ static void test_stop(void)
     ok(!answer.status && s.dismissed && sec_out(&s.m),
        "before a takeover there is nothing to break");
 
+    begin(SEC_OPENING);
+    ask(CONTROL_STOP);
+    ok(answer.status == -EPERM && !s.dismissed, "a takeover goes on");
+    s.dead_wait = true;
+    ask(CONTROL_STOP);
+    ok(!answer.status && s.dismissed, "but one that only waits for the "
+       "primary can be ended");
+
     begin(SEC_ASIDE);
     ask(CONTROL_STOP);
     ok(answer.status == -EPERM && strstr(answer.msg, "stands aside"),

@@ -23,14 +23,20 @@ def connections(lab):
                        or [0, 0])[1]) for port, info in ports}
 
 
+def downloads(lab, small):
+    """Some of the small page, however slow they are; the report."""
+    load = lab.client_start("http-load", small, "--connections", 4)
+    load.wait_progress("requests", 20, 180)
+    report = load.stop(60)
+    assert report["good"] and not report["resets"], report
+    return report
+
+
 def break_proxy(lab, small):
     """Kill the connection by which most arrives from B while something is
     downloaded: what the copy says."""
     before = connections(lab)
-    load = lab.client_start("http-load", small, "--connections", 4,
-                            "--seconds", 5)
-    report = load.report(120)
-    assert report["good"], report
+    downloads(lab, small)
     grown = {port: n - before.get(port, 0)
              for port, n in connections(lab).items()}
     lab.log(f"octets received in the meantime: {grown}")
@@ -59,10 +65,7 @@ def comes_back(lab, losses):
 def compares(lab, small):
     """What is downloaded leaves because both have said it."""
     before = _colo.compared(lab)
-    load = lab.client_start("http-load", small, "--connections", 4,
-                            "--seconds", 5)
-    report = load.report(120)
-    assert report["good"] and not report["resets"], report
+    report = downloads(lab, small)
     grown = _colo.compared(lab) - before
     assert grown > report["requests"] / 2, (grown, report)
     lab.log(f"{report['requests']} downloads, {grown} packets compared")

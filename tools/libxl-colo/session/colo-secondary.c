@@ -355,6 +355,13 @@ static int wait_for_primary(struct colo_secondary *c, struct xlc_error *err)
 
     if (!c->dead_ms) c->dead_ms = now;
     waited = now - c->dead_ms;
+    c->s->dead_wait = true;
+    if (c->s->dismissed)
+        return xlc_error_set(err, -EINTR, "the copy has shut down or crashed "
+                             "since epoch %llu, after it was heard, and the "
+                             "wait for the primary was ended from outside: "
+                             "nothing runs here",
+                             (unsigned long long)c->epoch);
     /* One that is heard at the last moment has not said yet that it waits. */
     if (secondary_primary_there(c->s) ||
         waited < secondary_primary_wait_ms(c->s))
@@ -362,6 +369,7 @@ static int wait_for_primary(struct colo_secondary *c, struct xlc_error *err)
                              "since epoch %llu, after it was heard; the "
                              "primary's may live",
                              (unsigned long long)c->epoch);
+    c->s->dead_wait = false;
     log_error("%s: the copy has shut down or crashed since epoch %llu, after "
               "it was heard, and the primary did not come back within %llu s: "
               "the guest has, too", name, (unsigned long long)c->epoch,

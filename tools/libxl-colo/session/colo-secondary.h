@@ -78,7 +78,8 @@ int colo_secondary_turn(struct colo_secondary *c, int *wait_ms,
 /* The end of the restore was asked for: it is not the end of the copy. */
 bool colo_secondary_finishing(struct colo_secondary *c);
 
-/* Up to date, its vifs on their bridge. May be tried again. */
+/* Up to date, its vifs on their bridge. May be tried again, but for -EINTR: it
+ * is dead, and nobody waits for the primary any more. */
 int colo_secondary_ready(struct colo_secondary *c, struct xlc_error *err);
 
 /* It is ready: what it wrote to its disks stays, or is nothing. Before they

@@ -142,10 +142,17 @@ static bool insist(struct secondary *s,
 
     for (;;) {
         struct xlc_error e = XLC_ERROR_INIT;
+        int r;
 
         if (!still_ours(s)) return false;
-        if (!step(s, &e)) return still_ours(s);
+        r = step(s, &e);
+        if (!r) return still_ours(s);
         note(s, &e);
+        if (r == -EINTR) {
+            log_error("%s: %s", s->rec.name, e.msg);
+            secondary_event(s, SEC_EV_OPEN_FAILED, 0);
+            return false;
+        }
         if (!restore_exists(s->restore)) {
             log_error("%s: somebody destroyed the copy", s->rec.name);
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);
@@ -186,8 +193,8 @@ static void run_it(struct secondary *s)
     /* A record that can't be written is no reason to leave clients alone. */
     if (record_save(&s->rec, &e)) log_error("%s: %s", s->rec.name, e.msg);
     if (!insist(s, add_devices) || !insist(s, first_step)) {
-        log_warn("%s: the primary lives after all; removing the copy",
-                 s->rec.name);
+        log_warn("%s: %sremoving the copy", s->rec.name, s->dismissed ? "" :
+                 "the primary lives after all; ");
         if (s->colo) colo_secondary_release(s->colo);
         destroy_copy(s);
         end_packets(s);

@@ -6,9 +6,12 @@
 #include "secondary.h"
 
 /* A primary that was silent, and whose copy is dead, is waited for: so many
- * times the limit, but not longer than this, or the limit. */
+ * times the limit, but not longer than this; a longer limit, as long as that,
+ * but not longer than the longest pause after which TCP tries again. A primary
+ * that can be heard at all is heard by then: its guest is not called dead. */
 #define DEAD_LIMITS 10u
 #define DEAD_MS     60000u
+#define DEAD_MS_MAX 120000u
 
 static bool heard(const struct secondary *s)
 {
@@ -45,5 +48,6 @@ uint64_t secondary_primary_wait_ms(const struct secondary *s)
     uint64_t limit = s->hello.limit_ms, ms = DEAD_LIMITS * limit;
 
     if (ms > DEAD_MS) ms = DEAD_MS;
-    return ms < limit ? limit : ms;
+    if (ms < limit) ms = limit;
+    return ms < DEAD_MS_MAX ? ms : DEAD_MS_MAX;
 }

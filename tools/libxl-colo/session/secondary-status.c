@@ -172,8 +172,10 @@ void secondary_control(struct secondary *s, const struct control_req *req)
             snprintf(s->note, sizeof(s->note), "stopped on the secondary");
         pthread_mutex_unlock(&s->lock);
         secondary_event(s, SEC_EV_STOP, 0);
+        /* The work thread looks now and then whether it is to give up. */
         if (sec_out(&s->m) || s->m.state == SEC_OPEN ||
-            s->m.state == SEC_OVER) {
+            s->m.state == SEC_OVER ||
+            (s->m.state == SEC_OPENING && s->dead_wait)) {
             s->dismissed = true;
             control_reply_error(s->control, req->id, &ok);
         } else {

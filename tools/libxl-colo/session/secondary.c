@@ -190,8 +190,10 @@ static bool over(struct secondary *s, uint64_t now)
      * somebody protects the guest anew or it is gone. */
     if (s->m.state == SEC_OPEN || s->m.state == SEC_ASIDE)
         return s->dismissed;
-    /* Nobody is there who could be told that it ran and is gone. */
-    if (s->m.state == SEC_OVER && !secondary_heard(s, now, LINGER_MS))
+    /* Nobody is there who could be told that it ran and is gone, or was given
+     * up for somebody who did not want to wait for the primary. */
+    if ((s->m.state == SEC_OVER || (s->dismissed && s->dead_wait)) &&
+        !secondary_heard(s, now, LINGER_MS))
         return true;
     if (!s->silent_until_ms) s->silent_until_ms = now + linger;
     return !secondary_linked(s) || now >= s->silent_until_ms;

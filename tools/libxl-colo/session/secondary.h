@@ -74,6 +74,9 @@ struct receive_shared {
  * @conns: attached ones; @newest: the newest incarnation of each; @born:
  *         @m.opened when it was attached; @newest_data, @newest_proxy: the
  *         same of the data connection, and of the stream of the peer's proxy
+ * @dismissed: somebody wants this process to end; @dead_wait: a takeover waits
+ *             for a primary that may still have the guest, since the copy is
+ *             dead: that it can end by being dismissed
  * @colo: with --colo the copy is a domain of its own, NULL without
  * @proxy: its packets, if they are compared; else NULL
  * @lobby: accepted but not attached yet
@@ -113,7 +116,8 @@ struct secondary {
     struct lobby lobby;
     struct conn *data;
     pthread_t data_thread, work_thread;
-    bool data_running, work_running, met, dismissed;
+    bool data_running, work_running, met;
+    _Atomic bool dismissed, dead_wait;
     bool restore_reported;
     struct paths paths;
     struct disks disks;
