@@ -2,10 +2,14 @@
 /* test-wallclock.c - The clocks of two hosts, and the note about a guest's */
 #include <config.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <xenctrl.h>
+
 #include "clocknote.h"
+#include "domclock.h"
 #include "tap.h"
 #include "wallclock.h"
 
@@ -32,6 +36,50 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path,
 {
     (void)h, (void)t, (void)len;
     return strcmp(path, node) ? NULL : strdup(value);
+}
+
+/* ---- Xen: one domain ---------------------------------------------------- */
+
+static int32_t set_s;
+static uint32_t set_domid;
+static int xen_fails, opened;
+static bool no_xen, no_store;
+
+xc_interface *xc_interface_open(xentoollog_logger *a, xentoollog_logger *b,
+                                unsigned int flags)
+{
+    (void)a, (void)b, (void)flags;
+    if (no_xen) errno = EACCES;
+    else opened++;
+    return no_xen ? NULL : (xc_interface *)&set_s;
+}
+
+int xc_interface_close(xc_interface *xch)
+{
+    (void)xch;
+    opened--;
+    return 0;
+}
+
+int xc_domain_set_time_offset(xc_interface *xch, uint32_t domid, int32_t s)
+{
+    (void)xch;
+    if (xen_fails) errno = xen_fails;
+    else set_domid = domid, set_s = s;
+    return xen_fails ? -1 : 0;
+}
+
+struct xs_handle *xs_open(unsigned long flags)
+{
+    (void)flags;
+    if (!no_store) opened++;
+    return no_store ? NULL : (struct xs_handle *)&set_domid;
+}
+
+void xs_close(struct xs_handle *h)
+{
+    (void)h;
+    opened--;
 }
 
 /* ---- Tests -------------------------------------------------------------- */
@@ -159,6 +207,35 @@ static void test_note(void)
     ok(!clocknote_write(NULL, 7, 1), "xenstore does not take it");
 }
 
+/* A domain that was restored: its clock is set, and that is noted. */
+static void test_domain(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int32_t s = 5;
+
+    broken = false;
+    ok(!domclock_set(9, -90, &e) && set_domid == 9 && set_s == -90 &&
+       clocknote_read(NULL, 9, &s) && s == -90 && !opened,
+       "rule_C3: its clock is set, and noted for who protects it later %s",
+       e.msg);
+    broken = true;
+    ok(domclock_set(9, 3, &e) == -EIO && set_s == 3 &&
+       strstr(e.msg, "not taken along") && !opened, "no note: %s", e.msg);
+    xlc_error_clear(&e);
+    no_store = true;
+    ok(domclock_set(9, 4, &e) == -EIO && set_s == 4 && !opened,
+       "no xenstore: %s", e.msg);
+    xlc_error_clear(&e);
+    broken = no_store = false;
+    xen_fails = ESRCH;
+    ok(domclock_set(9, 5, &e) == -ESRCH && strstr(e.msg, "domain 9") &&
+       clocknote_read(NULL, 9, &s) && s == -90 && !opened,
+       "no such domain: nothing is noted: %s", e.msg);
+    xlc_error_clear(&e);
+    no_xen = true;
+    ok(domclock_set(9, 5, &e) == -EIO && !opened, "no Xen: %s", e.msg);
+}
+
 int main(void)
 {
     test_diff();
@@ -166,5 +243,6 @@ int main(void)
     test_offset();
     test_absurd();
     test_note();
+    test_domain();
     return done_testing();
 }

@@ -2,7 +2,9 @@
 """Hosts whose clocks differ: the guest's stays what it was (RULES C3)
 
 Also what else a takeover by a copy that ran beside has to make up for: the
-multicast groups that only the other host's bridge knew (RULES B7)."""
+multicast groups that only the other host's bridge knew (RULES B7). Then it is
+protected the other way round, without --colo: a restore takes the clock along,
+too."""
 
 import json
 import time
@@ -37,6 +39,25 @@ def groups(lab, host):
     return lab.out(host, "bridge mdb show dev xenbr0")
 
 
+def same(lab, before, after):
+    """Emulated clocks drift; DIFFERENCE is what it would be."""
+    lab.log(f"the guest's clock beside the client's: {before}, then {after}")
+    assert before[0] - 5 < after[1] and after[0] < before[1] + 5, \
+        (before, after)
+
+
+def back(lab, guest):
+    """To A, by a plain failover."""
+    lab.power_on("A")
+    _remus.protect(lab, guest, "a-link", "--plaintext", host="B")
+    lab.power_off("B")
+    _remus.wait_running(lab, "A")
+    guest.wait_answer(60)
+    domid = lab.out("A", "xl domid g1").strip()
+    note = int(lab.out("A", f"xenstore-read /libxl/{domid}/xl-colo-clock"))
+    assert abs(note) < 5, note
+
+
 def run(lab):
     guest = lab.guests()["g1"]
     lab.out("B", f"date -s @$(( $(date +%s) + {DIFFERENCE} ))")
@@ -65,8 +86,6 @@ def run(lab):
     lab.wait(lambda: f"port vif{domid}.0 grp 239.9.9.9" in groups(lab, "B"),
              30, "B's bridge to learn the guest's groups", interval=0.5)
     _colo.after_failover(lab, guest, domid)
-    after = ahead(guest)
-    lab.log(f"the guest's clock beside the client's: {before}, then {after}")
-    # Emulated clocks drift; DIFFERENCE is what it would be.
-    assert before[0] - 5 < after[1] and after[0] < before[1] + 5, \
-        (before, after)
+    same(lab, before, ahead(guest))
+    back(lab, guest)
+    same(lab, before, ahead(guest))

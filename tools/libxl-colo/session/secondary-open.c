@@ -19,6 +19,7 @@
 #include "announce.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "domclock.h"
 #include "log.h"
 #include "secondary.h"
 #include "xlctx.h"
@@ -89,6 +90,23 @@ static bool still_ours(struct secondary *s)
     return !sec_out(&s->m);
 }
 
+/* RULES C3: one that was restored has the clock of this host and the seconds of
+ * its configuration. What it had at the primary may be something else: the
+ * hosts' clocks differ, or did at an earlier takeover. One whose clock can't
+ * be set is still better than none. */
+static void take_clock(struct secondary *s)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int32_t ahead_s;
+    bool known;
+
+    pthread_mutex_lock(&s->lock);
+    known = wallclock_offset(&s->clock, &ahead_s);
+    pthread_mutex_unlock(&s->lock);
+    if (known && domclock_set(s->sh->domid, ahead_s, &e))
+        log_warn("%s: %s", s->rec.name, e.msg);
+}
+
 /* The guest's first step: under the lock, so that the primary's word comes
  * before it or after it. */
 static int first_step(struct secondary *s, struct xlc_error *err)
@@ -96,6 +114,7 @@ static int first_step(struct secondary *s, struct xlc_error *err)
     int r = s->colo ? colo_secondary_ready(s->colo, err) : 0;
 
     if (r) return r;
+    if (!s->colo) take_clock(s);
     LOCK_SCOPE(&s->lock);
     if (s->m.state != SEC_OPENING) return 0; /* insist() looks again */
     r = s->colo ? colo_secondary_go(s->colo, err) :
