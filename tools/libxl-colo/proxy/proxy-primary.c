@@ -347,7 +347,9 @@ static void *run(void *arg)
                          (wirestream_waits(&p->stream) ? EPOLLOUT : 0u));
         want_ports(p);
         if (pollset_wait(&p->set, sleep_ms(p), &err)) break;
-        while (!p->quit && (l = mailbox_take(&p->box)) != NULL) {
+        /* One: who asks again and again does not keep frames waiting. */
+        l = mailbox_take(&p->box);
+        if (l) {
             xlc_error_clear(&l->err);
             l->result = do_letter(p, l);
             mailbox_answer(&p->box, l);

@@ -294,7 +294,9 @@ static void *run(void *arg)
     while (!s->quit) {
         want_all(s);
         if (pollset_wait(&s->set, sleep_ms(s), &err)) break;
-        while (!s->quit && (l = mailbox_take(&s->box)) != NULL) {
+        /* One: who asks again and again does not keep frames waiting. */
+        l = mailbox_take(&s->box);
+        if (l) {
             xlc_error_clear(&l->err);
             l->result = do_letter(s, l);
             mailbox_answer(&s->box, l);
