@@ -240,6 +240,40 @@ static void queue_spares(void)
     free(buf);
 }
 
+/* A burst that filled the queue leaves spares, for the next; together with
+ * what waits they are never more than the limit allows. */
+static void queue_spares_bound(void)
+{
+    const unsigned int most = 24;
+    struct peerq_item *i;
+    struct peerq q;
+    uint64_t peak;
+
+    peerq_init(&q, (most + 1ull) * DISKPROTO_DATA_MAX);
+    peerq_open(&q, 1);
+    for (unsigned int n = 0; n < most; n++) push(&q, DISKPROTO_DATA_MAX, 0);
+    while ((i = peerq_pop(&q))) peerq_free(&q, i);
+    peak = peerq_spare();
+    ok(peak == (uint64_t)most * DISKPROTO_DATA_MAX,
+       "the memory of a burst is kept");
+    for (unsigned int n = 0; n < most / 2; n++) push(&q, DISKPROTO_DATA_MAX, 0);
+    ok(peerq_spare() == peak / 2, "and used again");
+    while ((i = peerq_pop(&q))) peerq_free(&q, i);
+    /* Another size: none of it can be used. */
+    for (unsigned int n = 0; n < 4 * most; n++)
+        push(&q, DISKPROTO_DATA_MAX / 8, 0);
+    ok(q.cost + peerq_spare() <= q.limit &&
+       q.cost > most / 2 * DISKPROTO_DATA_MAX,
+       "what waits and what is spare are within the limit");
+    while ((i = peerq_pop(&q))) peerq_free(&q, i);
+    ok(peerq_spare() > PEERQ_SPARE, "after it too");
+    peerq_trim();
+    ok(peerq_spare() <= PEERQ_SPARE && peerq_spare() > 0,
+       "a queue that rests gives most of it back");
+    peerq_close(&q);
+    ok(!peerq_spare(), "a closed one all");
+}
+
 /* ---- Who may be synchronised (RULES A6, A7) ------------------------------ */
 
 static const struct {
@@ -337,6 +371,7 @@ int main(void)
     queue_order();
     queue_bound();
     queue_spares();
+    queue_spares_bound();
     basis();
     questions();
     return done_testing();

@@ -31,6 +31,9 @@
 #define LINGER_US     1000u
 #define LINGER_OCTETS (256u << 10)
 
+/* After so long without work what the last burst took is given back. */
+#define IDLE_US 1000000u
+
 static void cond_init(pthread_cond_t *c)
 {
     pthread_condattr_t a;
@@ -186,6 +189,19 @@ static void linger(struct mirror *m)
         pthread_cond_timedwait(&m->work, &m->lock, &ts);
 }
 
+/* The queue is empty. With @lock held. */
+static void rest(struct mirror *m)
+{
+    struct timespec ts = clock_timespec(clock_us() + IDLE_US);
+
+    m->hurry = false;
+    m->sleeps = true;
+    if (peerq_spare() <= PEERQ_SPARE)
+        pthread_cond_wait(&m->work, &m->lock);
+    else if (pthread_cond_timedwait(&m->work, &m->lock, &ts) == ETIMEDOUT)
+        peerq_trim();
+}
+
 /* With @lock held. A peer that ended the stream has said why just before: the
  * reader is to come to that. */
 static void send_failed(struct mirror *m, int rc)
@@ -210,9 +226,7 @@ static void *sender(void *arg)
         int rc;
 
         if (!m->q.first) {
-            m->hurry = false;
-            m->sleeps = true;
-            pthread_cond_wait(&m->work, &m->lock);
+            rest(m);
             continue;
         }
         linger(m);

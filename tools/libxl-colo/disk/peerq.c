@@ -10,58 +10,110 @@
 #include "cleanup.h"
 #include "peerq.h"
 
+/* Rooms of big items: 64 KiB, twice that, ... up to the largest. */
+#define ROOM(class) (64u << 10 << (class))
+#define CLASSES 5u
+
+_Static_assert(ROOM(CLASSES - 1) == DISKPROTO_DATA_MAX, "the largest item");
+
 /*
- * Memory of big items, newest first, which is the one still in the caches.
- * @lock guards it: items are made outside of their queue's lock.
+ * Memory of big items, newest first, which is the one still in the caches; a
+ * list for each room. @lock guards it: items are made outside of their queue's
+ * lock. @octets may be looked at without.
  */
 static struct {
     pthread_mutex_t lock;
-    struct peerq_item *first;
+    struct peerq_item *first[CLASSES];
     uint64_t octets;
 } spare = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static struct peerq_item *take_spare(uint32_t len)
+static unsigned int class_of(uint32_t len)
 {
-    LOCK_SCOPE(&spare.lock);
+    unsigned int class = 0;
 
-    for (struct peerq_item **at = &spare.first; *at; at = &(*at)->next) {
-        struct peerq_item *i = *at;
-
-        /* Not much larger: what it costs is what it takes. */
-        if (i->room < len || i->room / 2 > len) continue;
-        *at = i->next;
-        spare.octets -= i->room;
-        return i;
-    }
-    return NULL;
+    while (ROOM(class) < len) class++;
+    return class;
 }
 
-static void release(struct peerq_item *i)
+/* With the lock of the spares held. */
+static struct peerq_item *take_spare(unsigned int class)
 {
-    if (i->room >= PEERQ_BIG) {
+    struct peerq_item *i = spare.first[class];
+
+    if (!i) return NULL;
+    spare.first[class] = i->next;
+    __atomic_store_n(&spare.octets, spare.octets - i->room, __ATOMIC_RELAXED);
+    return i;
+}
+
+static struct peerq_item *new_item(uint32_t len)
+{
+    struct peerq_item *i = NULL;
+    uint32_t room = len;
+
+    if (len >= PEERQ_BIG) {
+        unsigned int class = class_of(len);
         LOCK_SCOPE(&spare.lock);
 
-        if (spare.octets + i->room <= PEERQ_SPARE) {
-            i->next = spare.first;
-            spare.first = i;
-            spare.octets += i->room;
+        i = take_spare(class);
+        room = ROOM(class);
+    }
+    if (!i) i = malloc(sizeof(*i) + room);
+    if (!i) return NULL;
+    memset(i, 0, sizeof(*i));
+    i->room = room;
+    return i;
+}
+
+/* Back, or kept if there are no more than @most octets of spares then. */
+static void release(struct peerq_item *i, uint64_t most)
+{
+    if (i->room >= ROOM(0)) {
+        LOCK_SCOPE(&spare.lock);
+        struct peerq_item **first = &spare.first[class_of(i->room)];
+
+        if (spare.octets + i->room <= most) {
+            i->next = *first;
+            *first = i;
+            __atomic_store_n(&spare.octets, spare.octets + i->room,
+                             __ATOMIC_RELAXED);
             return;
         }
     }
     free(i);
 }
 
-static void forget_spares(void)
+/* No more than @most octets of spares, please. */
+static void shrink(uint64_t most)
 {
+    unsigned int class = CLASSES;
+
+    if (peerq_spare() <= most) return;
     LOCK_SCOPE(&spare.lock);
+    while (class && spare.octets > most) {
+        struct peerq_item *i = take_spare(class - 1);
 
-    while (spare.first) {
-        struct peerq_item *i = spare.first;
-
-        spare.first = i->next;
+        if (!i) class--;
         free(i);
     }
-    spare.octets = 0;
+}
+
+/* What a queue leaves for the spares. */
+static uint64_t most_spares(const struct peerq *q)
+{
+    uint64_t left = q->limit > q->cost ? q->limit - q->cost : 0;
+
+    return left > PEERQ_SPARE ? left : PEERQ_SPARE;
+}
+
+uint64_t peerq_spare(void)
+{
+    return __atomic_load_n(&spare.octets, __ATOMIC_RELAXED);
+}
+
+void peerq_trim(void)
+{
+    shrink(PEERQ_SPARE);
 }
 
 void peerq_init(struct peerq *q, uint64_t limit)
@@ -80,7 +132,7 @@ void peerq_drop(struct peerq_item *chain)
     while (chain) {
         struct peerq_item *next = chain->next;
 
-        release(chain);
+        release(chain, PEERQ_SPARE);
         chain = next;
     }
 }
@@ -89,19 +141,15 @@ void peerq_close(struct peerq *q)
 {
     q->epoch = 0;
     while (q->first) peerq_free(q, peerq_pop(q));
-    forget_spares();
+    shrink(0);
 }
 
 static struct peerq_item *make(enum diskproto_type type, const void *buf,
                                uint32_t len, uint64_t off)
 {
-    struct peerq_item *i = len >= PEERQ_BIG ? take_spare(len) : NULL;
-    uint32_t room = i ? i->room : len;
+    struct peerq_item *i = new_item(len);
 
-    if (!i) i = malloc(sizeof(*i) + len);
     if (!i) return NULL;
-    memset(i, 0, sizeof(*i));
-    i->room = room;
     i->m.type = type;
     i->m.off = off;
     i->m.data = len ? i->data : NULL;
@@ -170,6 +218,7 @@ uint64_t peerq_push(struct peerq *q, struct peerq_item *chain)
     }
     append(q, chain, last);
     q->cost += cost;
+    shrink(most_spares(q));
     return q->epoch;
 }
 
@@ -202,5 +251,5 @@ struct peerq_item *peerq_pop(struct peerq *q)
 void peerq_free(struct peerq *q, struct peerq_item *item)
 {
     q->cost -= item->cost;
-    release(item);
+    release(item, most_spares(q));
 }

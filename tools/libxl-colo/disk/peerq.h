@@ -14,8 +14,11 @@
 
 #include "diskproto.h"
 
-/* Items with at least this much data are used again, up to so many octets of
- * them: fresh memory of that size would come, zeroed, page by page. */
+/*
+ * The memory of items with at least this much data is used again: fresh memory
+ * of that size would come, zeroed, page by page. Spare memory and what the
+ * queue holds are at most the queue's limit, or the latter and PEERQ_SPARE.
+ */
 #define PEERQ_BIG   (48u << 10)
 #define PEERQ_SPARE (8ull << 20)
 
@@ -95,5 +98,10 @@ int peerq_mark(struct peerq *q, uint64_t epoch, enum diskproto_type type);
 /* Take the oldest item out, for sending; it still counts. NULL if none. */
 struct peerq_item *peerq_pop(struct peerq *q);
 void peerq_free(struct peerq *q, struct peerq_item *item);
+
+/* Octets of spare memory; give back what is more than PEERQ_SPARE of it, for
+ * a queue that has had nothing to do for a while. */
+uint64_t peerq_spare(void);
+void peerq_trim(void);
 
 #endif
