@@ -216,8 +216,12 @@ class Lab:
         """Cut "link" or "lan", for one host or both."""
         self.net.cut(wire, host)
 
+    def deafen(self, wire, host):
+        """Cut a wire in one direction: the host hears nothing on it."""
+        self.net.deafen(wire, host)
+
     def heal(self, wire, host=None):
-        """Undo cut()."""
+        """Undo cut() and deafen()."""
         self.net.heal(wire, host)
 
     def rate(self, wire, rate):

@@ -27,6 +27,7 @@ from .procs import run
 SUBNETS = {"lan": "10.77.0", "link": "10.78.0", "mgmt": "10.79.0"}
 HOSTS = {"A": 11, "B": 12}
 CLIENT6 = "fd77::1"
+DEAF = "dead:"  # the qdisc of a port that hears nothing
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 _setns_lock = threading.Lock()
@@ -133,11 +134,20 @@ class Net:
         for port in self._ports(net, host):
             run(["ip", "-n", self.ns, "link", "set", port, "nomaster"])
 
+    def deafen(self, net, host):
+        """Swallow what others say on a wire to a host; it is still heard."""
+        for port in self._ports(net, host):
+            run(["tc", "-n", self.ns, "qdisc", "replace", "dev", port, "root",
+                 "handle", DEAF, "pfifo", "limit", "0"])
+
     def heal(self, net, host=None):
-        """Restore what cut() did."""
+        """Restore what cut() and deafen() did."""
         for port in self._ports(net, host):
             run(["ip", "-n", self.ns, "link", "set", port,
                  "master", "br-" + net])
+            subprocess.run(["tc", "-n", self.ns, "qdisc", "del", "dev", port,
+                            "root", "handle", DEAF],
+                           stderr=subprocess.DEVNULL)
 
     def rate(self, net, rate):
         """Limit both directions of a wire, for example to "100mbit"; None
