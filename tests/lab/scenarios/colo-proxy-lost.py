@@ -45,20 +45,27 @@ def break_proxy(lab, small):
     assert port not in connections(lab), "it could not be broken"
 
 
-def comes_back(lab, losses):
-    """It is made again by itself, and the copy runs and is compared with."""
+def losses(lab):
+    """How often protection went on without comparing. A host that is starved
+    may lose the connection by itself, too."""
     mode = _colo.events(lab, "mode")
-    lost = [n for n, e in enumerate(mode) if e["why"] == "lost"]
-    assert len(lost) == losses and mode[lost[-1]]["mode"] == "passive", mode
-    lab.wait(lambda: _colo.events(lab, "mode")[-1]["mode"] == "colo", 90,
+    return sum(e["why"] == "lost" and e["mode"] == "passive" for e in mode)
+
+
+def comes_back(lab, before):
+    """It is said that it broke; it is made again by itself, and the copy runs
+    and is compared with."""
+    lab.wait(lambda: losses(lab) > before, 60,
+             "protection to go on without comparing", interval=0.5)
+    lab.wait(lambda: _colo.events(lab, "mode")[-1]["mode"] == "colo", 120,
              "comparing to begin anew", interval=0.5)
     _colo.wait_beside(lab)
     status = _remus.status(lab)
     assert status["protected"] and status["colo"]["peer"], status
-    assert status["colo"]["peer_losses_total"] == losses, status
+    assert status["colo"]["peer_losses_total"] > before, status
     assert not any("compared" in w for w in status["warnings"]), status
     notes = [e["text"] for e in _colo.events(lab, "note")]
-    assert sum("there again" in t for t in notes) == losses, notes
+    assert sum("there again" in t for t in notes) > before, notes
     lab.log(f"notes: {notes}")
 
 
@@ -77,12 +84,10 @@ def run(lab):
     _colo.protect(lab, guest)
     clients = _remus.Clients(lab, guest, ("redis", "echo"))
     clients.warm_up()
-    for losses in (1, 2):
+    for _ in range(2):
+        before = losses(lab)
         break_proxy(lab, small)
-        lab.wait(lambda: sum(e["why"] == "lost" for e in
-                             _colo.events(lab, "mode")) == losses, 60,
-                 "protection to go on without comparing", interval=0.5)
-        comes_back(lab, losses)
+        comes_back(lab, before)
         clients.go_on(2)
         compares(lab, small)
     domid = _colo.copy_domid(lab)
