@@ -10,8 +10,10 @@
 
 #include "stream.h"
 
-/* Two of the largest, so that what is left of one is rarely moved. */
-#define STREAM_ROOM (2u * DISKPROTO_MSG_MAX)
+/* One of the largest, and enough before it that the begin of a message, which
+ * is cut off and moved to the front, is little beside what came with it. Not
+ * more: what was used a moment ago is in the caches. */
+#define STREAM_ROOM ((256u << 10) + DISKPROTO_MSG_MAX)
 
 int stream_open(struct stream *s, int fd, bool from_primary,
                 struct xlc_error *err)
