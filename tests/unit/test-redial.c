@@ -168,11 +168,40 @@ static void test_refused(void)
     two_free(&t);
 }
 
+/* It is attached, and its end comes before its owner takes it. */
+static void test_not_taken(void)
+{
+    const struct linger abort_it = { .l_onoff = 1 };
+    struct pollfd pfd = { .fd = -1 };
+    bool there = false;
+    struct two t;
+
+    two_init(&t, true);
+    lose(&t, "cut");
+    for (int i = 0; i < TURNS && !there; i++)
+        there = both(&t, 20);
+    if (!there || !t.f.conn || setsockopt(conn_fd(t.f.conn), SOL_SOCKET,
+                                          SO_LINGER, &abort_it,
+                                          sizeof(abort_it))) abort();
+    fake_free(&t.f);
+    if (t.r.conn) pfd.fd = conn_fd(t.r.conn);
+    ok(poll(&pfd, 1, 5000) == 1, "it ends, attached and not taken");
+    pfd.fd = redial_fd(&t.r);
+    pfd.events = redial_events(&t.r);
+    ok(!poll(&pfd, 1, 0), "the loop is not woken for it without end");
+    ok(redial_turn(&t.r, t.now) && redial_turn(&t.r, t.now + 1000),
+       "any later turn of it can take it");
+    t.conn = redial_take(&t.r, t.now);
+    redial_close(&t.r);
+    conn_free(t.conn);
+}
+
 int main(void)
 {
     test_again(true);
     test_again(false);
     test_backoff();
     test_refused();
+    test_not_taken();
     return done_testing();
 }

@@ -62,14 +62,21 @@ void redial_close(struct redial *r)
     r->lost = false;
 }
 
+/* Once it is attached it waits for redial_take(), and poll() would tell of its
+ * end again and again. */
+static bool under_way(const struct redial *r)
+{
+    return r->conn && !conn_ready(r->conn);
+}
+
 int redial_fd(const struct redial *r)
 {
-    return r->conn ? conn_fd(r->conn) : -1;
+    return under_way(r) ? conn_fd(r->conn) : -1;
 }
 
 short redial_events(const struct redial *r)
 {
-    return r->conn && !conn_ready(r->conn) ? conn_events(r->conn) : 0;
+    return under_way(r) ? conn_events(r->conn) : 0;
 }
 
 /* This attempt is over. */

@@ -73,7 +73,8 @@ void redial_lost(struct redial *r, const char *why, uint64_t now_ms);
 /* Give up, until redial_lost(). May be repeated. */
 void redial_close(struct redial *r);
 
-/* For poll(): -1 and 0 while there is nothing to wait for. */
+/* For poll(): -1 and 0 while there is nothing to wait for, also of one that
+ * can be taken: the owner's loop turns now and then anyway. */
 int redial_fd(const struct redial *r);
 short redial_events(const struct redial *r);
 
