@@ -7,7 +7,9 @@
  */
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,6 +62,14 @@ int secondary_proxy_attach(struct secondary_proxy *p, struct conn *c,
 {
     (void)p, (void)c, (void)err;
     return -1;
+}
+
+static bool proxy_lives;
+
+bool secondary_proxy_lives(struct secondary_proxy *p)
+{
+    (void)p;
+    return proxy_lives;
 }
 
 /* ---- Both hosts --------------------------------------------------------- */
@@ -247,6 +257,71 @@ static void test_clock(void)
     end();
 }
 
+/* A stream of the primary's proxy, as its @n-th attempt. Return: it is let in,
+ * or not */
+static bool proxy_comes(uint32_t n)
+{
+    int fd = conn_dial("127.0.0.1", s.port, clock_ms() + 1000, NULL);
+    uint64_t until = clock_ms() + WAIT_MS;
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct conn *c = NULL;
+    bool in = false;
+
+    if (fd < 0 || conn_client(&c, fd, &s.secret, PROTO_CH_PROXY, 0, n, NULL))
+        abort();
+    while (!in && !conn_io(c, &e) && clock_ms() < until) {
+        turn(PROTO_PRIM_PROTECTED);
+        in = conn_ready(c);
+    }
+    in |= conn_ready(c);
+    ok(in || e.status, "attempt %u has an answer", n);
+    conn_free(c);
+    return in;
+}
+
+/* How often @what is in the log. */
+static unsigned int logged(const char *path, const char *what)
+{
+    FILE *f = fopen(path, "re");
+    char line[1024];
+    unsigned int n = 0;
+
+    while (f && fgets(line, sizeof(line), f))
+        n += strstr(line, what) != NULL;
+    if (f) fclose(f);
+    return n;
+}
+
+/* The proxy here has ended; the primary goes on trying. */
+static void test_dead_proxy(void)
+{
+    char path[] = "/tmp/xlc-meeting-XXXXXX";
+    int fd = mkstemp(path);
+
+    if (fd < 0 || log_init("test", path, LOG_LEVEL_WARN)) abort();
+    close(fd);
+    begin();
+    s.m.state = SEC_PAIRED;
+    s.hello.caps = PROTO_CAP_PROXY_AGAIN;
+    s.proxy = (struct secondary_proxy *)&shared;
+    s.newest_proxy = 1;
+    proxy_lives = true;
+    ok(!proxy_comes(1) && logged(path, "second connection") == 1,
+       "an older stream of the primary's proxy is refused");
+    proxy_lives = false;
+    for (uint32_t n = 2; n < 5; n++)
+        ok(!proxy_comes(n), "so is any, once ours has ended");
+    ok(logged(path, "refused") == 2 && logged(path, "second connection") == 1 &&
+       logged(path, "the proxy of this host has ended") == 1 &&
+       logged(path, "protect anew") == 1,
+       "and why is said once, with the way out");
+    proxy_lives = true;
+    ok(proxy_comes(5), "while it lives, one is let in");
+    end();
+    log_init("test", "/dev/null", LOG_LEVEL_ERROR);
+    unlink(path);
+}
+
 int main(void)
 {
     log_init("test", "/dev/null", LOG_LEVEL_ERROR);
@@ -256,5 +331,6 @@ int main(void)
     test_flood();
     test_disks_taken();
     test_clock();
+    test_dead_proxy();
     return done_testing();
 }

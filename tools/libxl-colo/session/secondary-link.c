@@ -75,6 +75,29 @@ static bool proxy_wanted(const struct secondary *s, const struct conn *c)
            secondary_proxy_lives(s->proxy);
 }
 
+/* The primary goes on trying, and can't know that it is in vain. */
+static bool proxy_dead(const struct secondary *s, const struct conn *c)
+{
+    return conn_channel(c) == PROTO_CH_PROXY && s->proxy &&
+           (s->m.state == SEC_SYNCING || s->m.state == SEC_PAIRED) &&
+           !secondary_proxy_lives(s->proxy);
+}
+
+/* It has no place here. That a proxy is dead is said once. */
+static int refuse(struct secondary *s, const struct conn *c,
+                  struct xlc_error *err)
+{
+    if (!proxy_dead(s, c))
+        return xlc_error_set(err, -EEXIST, "a second connection of the same "
+                             "channel");
+    if (s->proxy_refused) return -ESHUTDOWN;
+    s->proxy_refused = true;
+    return xlc_error_set(err, -ESHUTDOWN, "the primary's proxy wants to "
+                         "compare packets again, but the proxy of this host "
+                         "has ended by itself: checkpoints go on; protect "
+                         "anew to compare packets (not said again)");
+}
+
 static int attach_proxy(struct secondary *s, struct conn *c,
                         struct xlc_error *err)
 {
@@ -115,8 +138,7 @@ static int settle(struct secondary *s, unsigned int i, uint64_t now_ms,
     int r;
 
     if (!disk && !proxy && (!slot || conn_incarnation(c) <= *newest))
-        return xlc_error_set(err, -EEXIST, "a second connection of the same "
-                             "channel");
+        return refuse(s, c, err);
     pthread_mutex_lock(&s->lock);
     a.accepted = s->m.accepted;
     a.state = true_state(s);

@@ -74,6 +74,7 @@ struct receive_shared {
  * @conns: attached ones; @newest: the newest incarnation of each; @born:
  *         @m.opened when it was attached; @newest_data, @newest_proxy: the
  *         same of the data connection, and of the stream of the peer's proxy
+ * @proxy_refused: it was said that no other one is taken
  * @dismissed: somebody wants this process to end; @dead_wait: a takeover waits
  *             for a primary that may still have the guest, since the copy is
  *             dead: that it can end by being dismissed
@@ -116,7 +117,7 @@ struct secondary {
     struct lobby lobby;
     struct conn *data;
     pthread_t data_thread, work_thread;
-    bool data_running, work_running, met;
+    bool data_running, work_running, met, proxy_refused;
     _Atomic bool dismissed, dead_wait;
     bool restore_reported;
     struct paths paths;
