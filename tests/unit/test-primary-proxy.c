@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "plane-name.h"
 #include "plane.h"
@@ -255,6 +256,52 @@ int conn_fd(const struct conn *c)
 
 const struct wirestream_ops conn_stream_ops;
 
+static bool through; /* the next attempt is */
+
+void redial_init(struct redial *r, const struct conn *first,
+                 const struct conn_secret *secret, uint16_t port,
+                 uint8_t channel, uint64_t now_ms)
+{
+    (void)r, (void)first, (void)secret, (void)port, (void)channel;
+    (void)now_ms;
+}
+
+void redial_lost(struct redial *r, const char *why, uint64_t now_ms)
+{
+    (void)why, (void)now_ms;
+    r->lost = true;
+}
+
+void redial_close(struct redial *r)
+{
+    r->lost = false;
+}
+
+int redial_fd(const struct redial *r)
+{
+    (void)r;
+    return -1;
+}
+
+short redial_events(const struct redial *r)
+{
+    (void)r;
+    return 0;
+}
+
+bool redial_turn(struct redial *r, uint64_t now_ms)
+{
+    (void)now_ms;
+    return r->lost && through;
+}
+
+struct conn *redial_take(struct redial *r, uint64_t now_ms)
+{
+    (void)now_ms;
+    r->lost = through = false;
+    return (struct conn *)&fake;
+}
+
 /* ---- A primary ---------------------------------------------------------- */
 
 static struct shared sh;
@@ -296,14 +343,26 @@ static struct primary *begun(enum xlc_mode mode)
     return p;
 }
 
-static void epoch(struct primary *p, uint64_t n)
+/* An epoch, but for the other host's answer. */
+static void cut(struct primary *p, uint64_t n)
 {
     primary_proxy_asked(p, true);
     if (primary_proxy_settle(p, NULL) || primary_proxy_cut(p, n, NULL))
         abort();
     primary_proxy_asked(p, false);
-    p->m.cut = p->m.acked = n;
+    p->m.cut = n;
+}
+
+static void acked(struct primary *p, uint64_t n)
+{
+    p->m.acked = n;
     primary_proxy_committed(p);
+}
+
+static void epoch(struct primary *p, uint64_t n)
+{
+    cut(p, n);
+    acked(p, n);
 }
 
 /* The proxy has something to say. */
@@ -521,31 +580,46 @@ static void test_lost(void)
     gone(p);
 }
 
-/* The connection is made again: see primary-redial.c, whose part the test
- * plays. */
+/* The connection breaks, and is made again. */
+static void lose(struct primary *p)
+{
+    now.peer = false;
+    turn(p);
+    primary_redial_turn(p, 0);
+    said[0] = 0;
+}
+
+static bool comes_back(struct primary *p)
+{
+    through = true;
+    primary_redial_turn(p, 0);
+    turn(p);
+    return did("peer") && p->px->peer && !p->px->lost;
+}
+
 static void test_back(void)
 {
     struct primary *p = begun(XLC_MODE_COLO);
     char text[1024];
 
     p->caps = PROTO_CAP_PROXY_AGAIN;
+    p->m.state = PRIM_PROTECTED;
     epoch(p, 1);
     epoch(p, 2);
-    now.peer = false;
-    turn(p);
+    lose(p);
     p->px->redial.tries = 2;
     xlc_error_set(&p->px->redial.why, -ECONNREFUSED, "nobody is there");
     ok(primary_proxy_warning(p, text, sizeof(text)) &&
-       strstr(text, "2 times so far: nobody is there"), "it is tried again");
-    said[0] = 0;
+       strstr(text, "2 times so far: nobody is there") &&
+       !strstr(text, "protect anew"), "it is tried again");
+    p->px->redial.tries = 8;
+    ok(primary_proxy_warning(p, text, sizeof(text)) &&
+       strstr(text, "8 times so far: nobody is there") &&
+       strstr(text, "protect anew"), "and again; the way out is told");
     epoch(p, 3);
     ok(did("hold passive settle settle cut3 unhold commit3"), "passive");
-    now.peer = true;
-    p->px->peer = true;
-    p->px->lost = false;
-    turn(p);
-    ok(!primary_proxy_warning(p, text, sizeof(text)), "it is there again");
-    said[0] = 0;
+    ok(comes_back(p) && !primary_proxy_warning(p, text, sizeof(text)),
+       "it is there again");
     epoch(p, 4);
     ok(did("hold passive settle settle cut4 unhold commit4"),
        "rule_B6: a checkpoint that began without it stays passive");
@@ -558,6 +632,34 @@ static void test_back(void)
     epoch(p, 6);
     ok(did("hold passive settle settle cut6 unhold commit6") &&
        primary_proxy_warning(p, text, sizeof(text)), "and may break again");
+    primary_proxy_end(p, true);
+    gone(p);
+}
+
+/* It is there again before the answer to an epoch that was cut while the copy
+ * ran, and after which it stands still. */
+static void test_back_soon(void)
+{
+    struct primary *p = begun(XLC_MODE_COLO);
+
+    p->caps = PROTO_CAP_PROXY_AGAIN;
+    p->m.state = PRIM_PROTECTED;
+    epoch(p, 1);
+    epoch(p, 2);
+    cut(p, 3);
+    lose(p);
+    ok(comes_back(p), "it breaks after a cut, and is there again");
+    acked(p, 3);
+    ok(primary_proxy_due_us(p) < clock_us() + 1000000,
+       "rule_B6: that cut's answer does not make it forgotten: a checkpoint "
+       "is due soon");
+    said[0] = 0;
+    epoch(p, 4);
+    ok(did("hold passive settle settle cut4 unhold commit4") &&
+       p->px->pol.mode == POLICY_PASSIVE, "rule_B6: which is passive");
+    epoch(p, 5);
+    ok(did("hold colo settle settle cut5 unhold commit5") &&
+       p->px->pol.mode == POLICY_RUNNING, "rule_B6: and the next compares");
     primary_proxy_end(p, true);
     gone(p);
 }
@@ -660,6 +762,7 @@ int main(void)
     test_never_back();
     test_lost();
     test_back();
+    test_back_soon();
     test_runs_on();
     test_end();
     test_trouble();

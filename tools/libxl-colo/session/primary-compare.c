@@ -12,6 +12,8 @@
 
 /* A line about held packets comes about so often. */
 #define HOLD_MS 1000u
+/* After so many attempts, about 50 s, it may well never be there again. */
+#define TRIES_MANY 8u
 
 static void begin(struct event *e, const struct primary *p, const char *kind)
 {
@@ -135,7 +137,10 @@ void primary_compare_committed(struct primary *p)
     struct primary_proxy *x = p->px;
 
     policy_committed(&x->pol, clock_us());
-    if (x->peer && !x->pol.alive) policy_alive(&x->pol, true);
+    /* One from before the connection was made again says nothing: over that
+     * the copy was told to stand still after it. */
+    if (x->peer && !x->pol.alive && p->m.acked > x->since)
+        policy_alive(&x->pol, true);
 }
 
 uint64_t primary_proxy_due_us(struct primary *p)
@@ -385,8 +390,10 @@ bool primary_proxy_warning(const struct primary *p, char *text, size_t size)
     else
         snprintf(text, size, "packets are not compared now: the connection "
                  "of the two proxies broke (%s); checkpoints go on, as with "
-                 "--mode=remus; it is tried again, %u times so far%s%s",
+                 "--mode=remus; it is tried again, %u times so far%s%s%s",
                  x->lost_why, r->tries, r->tries ? ": " : "",
-                 r->tries ? r->why.msg : "");
+                 r->tries ? r->why.msg : "", r->tries < TRIES_MANY ? "" :
+                 "; if it stays so, protect anew to compare again (the other "
+                 "host's log may say why)");
     return true;
 }

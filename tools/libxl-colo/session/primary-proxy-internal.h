@@ -27,7 +27,8 @@
  * @want, @want_vif: what the comparison wants in @epoch
  * @flow: the connection that asked for the last checkpoint, or ""
  * @peer: there is a connection to the other proxy; @lost: there was one, which
- *        broke because of @lost_why
+ *        broke because of @lost_why; @since: the epoch in which it was made
+ *        again, 0 if never
  * @lagged: the epoch of which the policy knows how late the copy was
  * @lag_us: of the newest of those that was back; @wider: epochs since then in
  *          which it never was, see plug_ns()
@@ -55,6 +56,7 @@ struct primary_proxy {
     unsigned int want_vif;
     char flow[WANTS_FLOW_MAX];
     bool peer, lost;
+    uint64_t since;
     char lost_why[XLC_ERROR_MAX];
     uint64_t lagged, lag_us;
     unsigned int wider;

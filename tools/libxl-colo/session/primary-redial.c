@@ -7,8 +7,11 @@
  * Its loss is no failed host: protection goes on in passive mode, and the
  * main thread makes it anew (redial.h), if the other host lets it. The proxy
  * counts nothing that comes over the new one before the next cut, and the
- * policy knows of a copy that can run again with the next checkpoint that
- * counts: so both begin to compare at a cut, from the same state.
+ * policy knows of a copy that can run again once a checkpoint counts that was
+ * cut since then: so both begin to compare at a cut, from the same state. The
+ * one that was on its way may have been cut for a copy that runs, and over the
+ * new connection its copy was told to stand still: would it count, the loss
+ * were forgotten, and output waited for a copy that never is there.
  */
 #include <config.h>
 
@@ -63,6 +66,7 @@ static int give(struct primary *p, struct xlc_error *err)
     }
     x->peer = true;
     x->lost = false;
+    x->since = x->epoch;
     return 0;
 }
 
