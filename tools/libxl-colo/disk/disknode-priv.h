@@ -57,8 +57,8 @@ struct disknode_grave {
  * @pieces: that were merged; under @state_lock, with @ticked
  * @merge_failed: 0, or why the merge does not go on; under @state_lock
  * @before: generation before the takeover
- * @given_up: UNTAKE came before its TAKEOVER: that one does not count; until
- *            the next session's stream; atomic
+ * @given_up: UNTAKE came, and before a TAKEOVER perhaps, which then does not
+ *            count; until the next session's stream; atomic
  * @wrote: a guest wrote; atomic
  * @graves: of takeovers that were taken back
  */

@@ -158,6 +158,16 @@ static int primary_ask(struct disknode *n, struct mirror *m,
     return 0;
 }
 
+/* A session's stream: it may take over, whatever a former one took back. */
+static int follow(struct disknode *n, struct follow *f, int fd,
+                  struct xlc_error *err)
+{
+    int rc = follow_attach(f, fd, err);
+
+    if (!rc) __atomic_store_n(&n->given_up, false, __ATOMIC_RELEASE);
+    return rc;
+}
+
 /* What changes the role or the protection. */
 static int one_at_a_time(struct disknode *n, struct follow *f,
                          const struct diskctl_ask *ask, int fd,
@@ -213,8 +223,7 @@ int disknode_control(struct disknode *n, const struct diskctl_ask *ask,
         return primary_ask(n, m, ask, err);
     case DISKCTL_FOLLOW:
         if (own < 0) return xlc_error_set(err, -EBADF, "no connection");
-        __atomic_store_n(&n->given_up, false, __ATOMIC_RELEASE);
-        return f ? follow_attach(f, steal_fd(&own), err) : no_secondary(err);
+        return f ? follow(n, f, steal_fd(&own), err) : no_secondary(err);
     case DISKCTL_ACCEPT:
         return f ? follow_accept(f, ask->a, err) : no_secondary(err);
     case DISKCTL_DISCARD:

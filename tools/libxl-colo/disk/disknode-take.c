@@ -11,8 +11,8 @@
  * empty journal still is of the generation before. If a copy had run, some of
  * what it wrote may be in the image: that is half a sync from then on, and
  * compared as a whole by the next one. What others may hold a pointer to stays
- * until the end. A takeover that is still to come when it is taken back is
- * refused, as long as no other session came.
+ * until the end. A takeover that is still to come when one is taken back, this
+ * one or another of that session, is refused, as long as no other session came.
  */
 #include <config.h>
 
@@ -70,7 +70,7 @@ int disknode_takeover(struct disknode *n, uint64_t generation, bool left,
         return xlc_error_set(err, -EPERM, "this is no secondary's disk");
     if (__atomic_load_n(&n->given_up, __ATOMIC_ACQUIRE))
         return xlc_error_set(err, -ECANCELED, "this takeover was taken back "
-                             "before it began");
+                             "before it was done");
     s = follow_end(n->follow, err);
     if (!s) return -ENOENT;
     rc = take(n, s, generation, left, err);
@@ -176,6 +176,8 @@ int disknode_untake(struct disknode *n, struct xlc_error *err)
     n->primary = false;
     n->taken = 0;
     pthread_mutex_unlock(&n->state_lock);
+    /* The same TAKEOVER, asked for again, may wait behind this. */
+    __atomic_store_n(&n->given_up, true, __ATOMIC_RELEASE);
     rc = disknode_open_secondary(n, err);
     return rc ? rc : follow_start(n->follow, err);
 }
