@@ -165,22 +165,56 @@ static int nobody_protects(const char *uuid, struct xlc_error *err)
     return r;
 }
 
-/* Remove what held its output back; what is held goes out: if the other host
- * does not run the domain, nothing contradicts it. */
-static int free_network(uint32_t domid, struct xlc_error *err)
-{
-    struct netbuf *nb = NULL;
-    int r = netbuf_attach(&nb, domid, err);
+/* What stands between the guest and its clients. */
+#define PLANES_MAX 256u
 
-    if (!r && netbuf_count(nb)) {
+/* A process may still read what the guest sends. */
+static int planes_left(uint32_t domid, struct xlc_error *err)
+{
+    struct plane_seen *seen = calloc(PLANES_MAX, sizeof(*seen));
+    int n = seen ? plane_scan(seen, PLANES_MAX, err) :
+                   xlc_error_set(err, -ENOMEM, "no memory");
+    int r = n < 0 ? n : 0;
+
+    for (unsigned int i = 0; !r && i < PLANES_MAX && (int)i < n; i++)
+        if (seen[i].port.domid == domid && seen[i].served)
+            r = xlc_error_set(err, -EBUSY, "a process takes care of %s",
+                              seen[i].vif);
+    free(seen);
+    return r;
+}
+
+/* Could free_network() do it? Nothing goes out yet. */
+static int ask_network(uint32_t domid, struct netbuf **nb_r,
+                       struct xlc_error *err)
+{
+    int r = netbuf_attach(nb_r, domid, err);
+
+    if (!r) r = planes_left(domid, err);
+    if (r)
+        xlc_error_wrap(err, "its network buffer can't be removed, see "
+                       "`remus-netbuf list`; nothing was changed, and it "
+                       "stays suspended");
+    return r;
+}
+
+/* Remove what held its output back; what is held goes out: the other host does
+ * not run the domain, and may not from here on, so nothing contradicts it. */
+static int free_network(struct netbuf *nb, uint32_t domid, bool changed,
+                        struct xlc_error *err)
+{
+    int r = 0;
+
+    if (netbuf_count(nb)) {
         r = netbuf_open(nb, err);
         if (!r) r = netbuf_teardown(nb, false, err);
     }
-    netbuf_free(nb);
     if (!r && plane_clear_domain(domid, err) < 0) r = err->status;
     if (r)
         xlc_error_wrap(err, "its network buffer can't be removed, see "
-                       "`remus-netbuf list`; it stays suspended");
+                       "`remus-netbuf list`; %sit stays suspended, and the "
+                       "same command goes on from here",
+                       changed ? "its disks here are the newest, " : "");
     return r;
 }
 
@@ -218,45 +252,95 @@ static void announce(const struct hands *h, uint32_t domid)
                 "something, others may not reach it\n", e.msg);
 }
 
-/* What went wrong with one of them. @changed: those before it did it. */
-static int no_disk(const char *vdev, bool now, bool changed,
+/**
+ * struct disks - the guest's
+ * @older: of each: it was said that it does not become the newest
+ * @changed: some are the newest now
+ * @warned: and some of those that were told are not
+ */
+struct disks {
+    libxl_device_disk *list;
+    int n;
+    bool *older;
+    bool changed, warned;
+};
+
+static int disks_list(struct disks *d, const struct hands *h, uint32_t domid,
+                      struct xlc_error *err)
+{
+    *d = (struct disks){ 0 };
+    d->list = libxl_device_disk_list(h->ctx, domid, &d->n);
+    if (!d->list) d->n = 0;
+    d->older = calloc((size_t)d->n + 1, sizeof(*d->older));
+    return d->older ? 0 : xlc_error_set(err, -ENOMEM, "no memory");
+}
+
+static void disks_free(struct disks *d)
+{
+    libxl_device_disk_list_free(d->list, d->n);
+    free(d->older);
+}
+
+/* What went wrong with one of them. */
+static int no_disk(const struct disks *d, int i, bool now,
                    struct xlc_error *err)
 {
     if (!now)
         xlc_error_wrap(err, "its disk %s can't be made the newest; nothing "
-                       "was changed, and it stays suspended", vdev);
+                       "was changed, and it stays suspended",
+                       d->list[i].vdev);
     else
-        xlc_error_wrap(err, "its disk %s can't be made the newest%s; it stays "
-                       "suspended, and the same command goes on from here",
-                       vdev, changed ? ", those before it are" : "");
+        xlc_error_wrap(err, "its disk %s can't be made the newest%s%s; it "
+                       "stays suspended, and the same command goes on from "
+                       "here", d->list[i].vdev,
+                       d->changed ? ", those before it are" : "",
+                       d->changed && d->warned ? " but for what the warnings "
+                       "name" : "");
     return err->status;
 }
 
 /* RULES A7: the other host may have taken its disks and died before the guest
  * ran there: what it has must be the older one from here on. Unless @now, only
- * ask all of them whether that can be done; what one can't do that goes on all
- * the same is said when it is done. */
-static int tell_disks(const struct hands *h, uint32_t domid, bool now,
+ * ask all of them whether that can be done, and say what one can't do that
+ * goes on all the same: then it can be left still. */
+static int tell_disks(struct disks *d, bool now, struct xlc_error *err)
+{
+    for (int i = 0; i < d->n; i++) {
+        const libxl_device_disk *disk = &d->list[i];
+        const char *const words[] = { now ? "resume" : "resumable",
+                                      disk->pdev_path, NULL };
+        char said[DISKSERVE_SAID_MAX];
+        int r;
+
+        if (!disk->readwrite || !host_disk_mirrored(disk)) continue;
+        r = diskserve_said(words, NULL, said, err);
+        if (r) return no_disk(d, i, now, err);
+        if (said[0] && !d->older[i])
+            fprintf(stderr, "xl remus-stop: warning: disk %s: %s\n",
+                    disk->vdev, said);
+        d->older[i] = said[0];
+        if (now && said[0]) d->warned = true;
+        else if (now) d->changed = true;
+    }
+    return 0;
+}
+
+/* First all are asked, then the disks are changed, and only then the network
+ * opens: once a client has what the guest sent last, no older disk may be the
+ * newest. The same again does the rest. */
+static int make_ready(const struct hands *h, uint32_t domid,
                       struct xlc_error *err)
 {
-    int n = 0, r = 0;
-    bool changed = false;
-    libxl_device_disk *disks = libxl_device_disk_list(h->ctx, domid, &n);
+    struct netbuf *nb = NULL;
+    struct disks d;
+    int r = disks_list(&d, h, domid, err);
 
-    for (int i = 0; disks && i < n && !r; i++) {
-        const char *const words[] = { now ? "resume" : "resumable",
-                                      disks[i].pdev_path, NULL };
-        char said[DISKSERVE_SAID_MAX];
-
-        if (!disks[i].readwrite || !host_disk_mirrored(&disks[i])) continue;
-        r = diskserve_said(words, NULL, said, err);
-        if (r) r = no_disk(disks[i].vdev, now, changed, err);
-        else if (now && said[0])
-            fprintf(stderr, "xl remus-stop: warning: disk %s: %s\n",
-                    disks[i].vdev, said);
-        changed = true;
-    }
-    libxl_device_disk_list_free(disks, n);
+    if (!r) r = tell_disks(&d, false, err);
+    if (!r) r = ask_network(domid, &nb, err);
+    if (!r) r = tell_disks(&d, true, err);
+    if (!r) r = free_network(nb, domid, d.changed && !d.warned, err);
+    netbuf_free(nb);
+    disks_free(&d);
     return r;
 }
 
@@ -270,11 +354,7 @@ static int resume(const struct hands *h, uint32_t domid, const char *what,
     fprintf(stderr, "xl remus-stop: resuming '%s' (domain %u). It MUST NOT "
             "run on the other host: two copies of it would spoil its disks "
             "and its clients' data.\n", what, domid);
-    /* The disks last: a takeover that is overruled for a guest that then does
-     * not run would leave none that may. */
-    r = tell_disks(h, domid, false, err);
-    if (!r) r = free_network(domid, err);
-    if (!r) r = tell_disks(h, domid, true, err);
+    r = make_ready(h, domid, err);
     if (r) return r;
     if (suspended && xc_domain_resume(h->xch, domid, 1) < 0)
         return xlc_error_set(err, -errno, "the hypervisor does not resume "
