@@ -5,17 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rewrite-keep.h"
 #include "rewrite-rig.h"
 
-void rig_open_with(struct rig *g, uint32_t flows, uint32_t held)
+static void new_one(struct rig *g, uint32_t held)
 {
     struct rewrite_opts opts = REWRITE_OPTS_INIT;
 
-    memset(g, 0, offsetof(struct rig, frame));
-    opts.flows = flows;
+    opts.flows = g->flows;
     if (held) opts.held = held;
     opts.hash_key[0] = 0x1234;
     if (rewrite_new(&g->r, &opts, NULL)) abort();
+}
+
+void rig_open_with(struct rig *g, uint32_t flows, uint32_t held)
+{
+    memset(g, 0, offsetof(struct rig, frame));
+    g->flows = flows;
+    new_one(g, held);
     g->now = 1000 * SEC;
     g->port = 40000;
     g->sums = true;
@@ -35,6 +42,23 @@ void rig_close(struct rig *g)
 {
     rewrite_free(g->r);
     g->r = NULL;
+    free(g->kept);
+    g->kept = NULL;
+}
+
+void rig_failover(struct rig *g)
+{
+    rewrite_failover(g->r, g->now);
+    g->kept_len = rewrite_keep_size(g->r);
+    g->kept = malloc(g->kept_len);
+    if (!g->kept || rewrite_keep(g->r, g->kept, g->kept_len, NULL)) abort();
+}
+
+int rig_die(struct rig *g, struct xlc_error *err)
+{
+    rewrite_free(g->r);
+    new_one(g, 0);
+    return rewrite_keep_recover(g->r, g->kept, g->kept_len, g->now, err);
 }
 
 static size_t rig_options(const struct seg *s, uint8_t *o)

@@ -45,6 +45,7 @@ struct seg {
  * @verdict, @seq_off: of the last call
  * @sums: all checksums of all frames so far were right
  * @same: the last frame came out as it went in
+ * @flows: opened with; @kept: where its table is kept, @kept_len octets
  */
 struct rig {
     struct rewrite *r;
@@ -58,6 +59,9 @@ struct rig {
     bool sums, same;
     size_t len;
     struct packet_vnet vnet;
+    uint32_t flows;
+    uint8_t *kept;
+    size_t kept_len;
     uint8_t frame[FRAME_MAX];
 };
 
@@ -93,6 +97,13 @@ void rig_told_ts(struct rig *g, uint32_t tsval);
 
 /* The next held frame, read into g->out. Return: was there one? */
 bool rig_take(struct rig *g);
+
+/* The failover: the table is kept from here on. */
+void rig_failover(struct rig *g);
+
+/* Its process dies, and another takes the table over. Return: as
+ * rewrite_keep_recover(); if it fails, the rewriter is a new one */
+int rig_die(struct rig *g, struct xlc_error *err);
 
 /* A connection that the remote end opened, up to its first ACK. */
 void rig_connect(struct rig *g);

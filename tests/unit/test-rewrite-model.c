@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * test-rewrite-model.c - Whole connections across cuts and a failover
+ * test-rewrite-model.c - Whole connections across cuts, a failover, and the
+ *                        deaths of the survivor's rewriter
  *
  * Three small TCP endpoints: a client, the primary guest and the secondary
  * guest, which has other initial sequence numbers and another clock, and hears
@@ -356,7 +357,7 @@ static void failover(struct world *w)
 {
     if (!w->tells) w->g.now += 1000 * MS;
     if (w->g.now < w->resume) w->g.now = w->resume;
-    rewrite_failover(w->g.r, w->g.now);
+    rig_failover(&w->g);
     w->over = true;
 }
 
@@ -438,6 +439,8 @@ static bool run(uint64_t seed)
     fail_at = below(w, 60);
     for (unsigned int n = 0; n < 4000 && !w->wrong && !done(w); n++) {
         w->g.now += below(w, 20) * MS;
+        if (w->over && !below(w, 5) && rig_die(&w->g, NULL))
+            wrong(w, &w->s, "its table was lost");
         if (!w->over && n >= fail_at) failover(w);
         else if (!w->over && !below(w, 25)) cut(w);
         else if (below(w, 3) == 0) client_step(w);
@@ -470,7 +473,7 @@ int main(int argc, char **argv)
     printf("# first seed %" PRIu64 "\n", seed);
     for (unsigned int i = 0; i < runs && good == i; i++)
         good += run(seed + i);
-    ok(good == runs, "rule_B4: the client sees one stream across cuts and a "
-       "failover, %u connections", runs);
+    ok(good == runs, "rule_B4: the client sees one stream across cuts, a "
+       "failover and dying rewriters, %u connections", runs);
     return done_testing();
 }

@@ -62,6 +62,7 @@ int rewrite_flow_init(struct rewrite *r, uint32_t max,
 
 void rewrite_flow_clear(struct rewrite *r)
 {
+    rewrite_keep_end(r);
     memset(r->buckets, 0xff, (r->mask + 1u) * sizeof(*r->buckets));
     memset(r->head, 0xff, sizeof(r->head));
     memset(r->tail, 0xff, sizeof(r->tail));
@@ -132,6 +133,7 @@ void rewrite_flow_touch(struct rewrite *r, struct rewrite_flow *f,
     enum rewrite_class cls = class_of(f);
 
     f->last = now;
+    rewrite_keep_put(r, f);
     if (f->held && !rewrite_hold_must(f)) r->ready = true;
     if (f->cls == cls && f->next == REWRITE_NONE) return;
     if (f->cls != cls) r->generation++;
@@ -164,6 +166,7 @@ void rewrite_flow_del(struct rewrite *r, struct rewrite_flow *f)
     r->free_head = i;
     r->used--;
     r->generation++;
+    rewrite_keep_del(r, i);
 }
 
 void rewrite_flow_expire(struct rewrite *r, uint64_t now)
@@ -198,12 +201,29 @@ static bool make_room(struct rewrite *r, uint64_t now)
     return true;
 }
 
+struct rewrite_flow *rewrite_flow_place(struct rewrite *r, uint32_t i,
+                                        const struct packet_key *key,
+                                        uint64_t now)
+{
+    struct rewrite_flow *f = &r->flows[i];
+    uint32_t *head = bucket(r, key);
+
+    memset(f, 0, sizeof(*f));
+    f->key = *key;
+    f->last = now;
+    f->chain = *head;
+    *head = i;
+    enlist(r, f, REWRITE_ASKED);
+    r->used++;
+    r->generation++;
+    return f;
+}
+
 struct rewrite_flow *rewrite_flow_add(struct rewrite *r,
                                       const struct packet_key *key,
                                       uint64_t now)
 {
-    struct rewrite_flow *f;
-    uint32_t i, *head;
+    uint32_t i;
 
     if (r->used == r->max && !make_room(r, now)) {
         r->stats.refused++;
@@ -216,15 +236,5 @@ struct rewrite_flow *rewrite_flow_add(struct rewrite *r,
     } else {
         i = r->fresh++;
     }
-    f = &r->flows[i];
-    memset(f, 0, sizeof(*f));
-    f->key = *key;
-    f->last = now;
-    head = bucket(r, key);
-    f->chain = *head;
-    *head = i;
-    enlist(r, f, REWRITE_ASKED);
-    r->used++;
-    r->generation++;
-    return f;
+    return rewrite_flow_place(r, i, key, now);
 }

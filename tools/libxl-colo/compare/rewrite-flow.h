@@ -110,6 +110,7 @@ struct rewrite_rec {
  * @arena, @arena_size, @arena_used: octets of held frames
  * @recs, @nrecs: held frames in order of arrival
  * @ready: a flow with held frames need not wait any more
+ * @keep, @keep_slots: see rewrite_keep(); entries below are in there; or NULL
  */
 struct rewrite {
     struct rewrite_flow *flows;
@@ -124,6 +125,8 @@ struct rewrite {
     uint32_t arena_size, arena_used, nrecs;
     struct rewrite_rec recs[REWRITE_RECS];
     struct rewrite_stats stats;
+    uint8_t *keep;
+    uint32_t keep_slots;
 };
 
 int rewrite_flow_init(struct rewrite *r, uint32_t max,
@@ -142,6 +145,11 @@ struct rewrite_flow *rewrite_flow_add(struct rewrite *r,
                                       const struct packet_key *key,
                                       uint64_t now);
 
+/** rewrite_flow_place() - the same, as entry @i, which was never used */
+struct rewrite_flow *rewrite_flow_place(struct rewrite *r, uint32_t i,
+                                        const struct packet_key *key,
+                                        uint64_t now);
+
 void rewrite_flow_del(struct rewrite *r, struct rewrite_flow *f);
 
 /** rewrite_flow_touch() - it was used now; its class follows its state */
@@ -157,6 +165,15 @@ void rewrite_flow_expire(struct rewrite *r, uint64_t now);
 
 /** rewrite_flow_clear() - forget all */
 void rewrite_flow_clear(struct rewrite *r);
+
+/** rewrite_keep_put() - write @f down, if the table is kept (rewrite-keep.c) */
+void rewrite_keep_put(struct rewrite *r, const struct rewrite_flow *f);
+
+/** rewrite_keep_del() - entry @i has no flow any more */
+void rewrite_keep_del(struct rewrite *r, uint32_t i);
+
+/** rewrite_keep_end() - the table is another one: keep nothing of it */
+void rewrite_keep_end(struct rewrite *r);
 
 /**
  * rewrite_flow_shared() - do both guests have this connection, and its clock?

@@ -17,30 +17,19 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
-#include "cursor.h"
-#include "rewrite-flow.h"
 #include "rewrite-hold.h"
+#include "rewrite-state.h"
 
 #define STATE_MAGIC   0x584c5257u /* "XLRW" */
 #define STATE_VERSION 1u
 #define STATE_HDR     24u
-#define STATE_FLOW    96u
+#define STATE_FLOW    REWRITE_STATE_FLOW
 #define STATE_SUM     8u
 #define STATE_ADDRS   44u /* octets of a flow that are its key */
 
 #define VLAN_MAX  4096u
 #define SCALE_MAX 14u
 #define FAILOVER  1u
-
-/**
- * struct saved - a flow as it is written
- * @f: all but its place in the table
- * @mark_s: how old its mark is
- */
-struct saved {
-    struct rewrite_flow f;
-    uint32_t mark_s;
-};
 
 size_t rewrite_export_size(const struct rewrite *r)
 {
@@ -71,8 +60,8 @@ static uint32_t if_set(uint16_t flags, uint32_t value)
     return flags ? value : 0;
 }
 
-static void put_flow(struct wcur *c, const struct rewrite_flow *f,
-                     uint64_t now)
+void rewrite_state_put(struct wcur *c, const struct rewrite_flow *f,
+                       uint64_t now)
 {
     uint16_t fl = f->flags;
 
@@ -110,6 +99,20 @@ static int by_key(const void *a, const void *b)
     return r ? r : x->family - y->family;
 }
 
+static void put_header(struct wcur *c, uint32_t n, bool failover)
+{
+    uint8_t buf[STATE_HDR];
+    struct wcur h = { buf, sizeof(buf), false };
+
+    wcur_u32(&h, STATE_MAGIC);
+    wcur_u16(&h, STATE_VERSION);
+    wcur_u16(&h, STATE_FLOW);
+    wcur_u32(&h, n);
+    wcur_u8(&h, failover ? FAILOVER : 0);
+    wcur_zero(&h, 11);
+    wcur_bytes(c, buf, sizeof(buf));
+}
+
 int rewrite_export(const struct rewrite *r, uint8_t *buf, size_t size,
                    size_t *len, uint64_t now, struct xlc_error *err)
 {
@@ -130,14 +133,9 @@ int rewrite_export(const struct rewrite *r, uint8_t *buf, size_t size,
         for (uint32_t i = r->head[k]; i != REWRITE_NONE; i = r->flows[i].next)
             sorted[n++] = &r->flows[i];
     qsort(sorted, n, sizeof(*sorted), by_key);
-    wcur_u32(&c, STATE_MAGIC);
-    wcur_u16(&c, STATE_VERSION);
-    wcur_u16(&c, STATE_FLOW);
-    wcur_u32(&c, (uint32_t)n);
-    wcur_u8(&c, r->failover ? FAILOVER : 0);
-    wcur_zero(&c, 11);
+    put_header(&c, (uint32_t)n, r->failover);
     for (size_t i = 0; i < n; i++)
-        put_flow(&c, sorted[i], now);
+        rewrite_state_put(&c, sorted[i], now);
     wcur_u64(&c, XXH64(buf, need - STATE_SUM, 0));
     *len = need;
     return 0;
@@ -167,7 +165,7 @@ static uint32_t get_if(struct rcur *c, uint16_t flags)
     return v;
 }
 
-static void get_flow(struct rcur *c, struct saved *s)
+void rewrite_state_get(struct rcur *c, struct rewrite_saved *s)
 {
     struct rewrite_flow *f = &s->f;
     uint16_t fl;
@@ -207,8 +205,7 @@ static bool key_makes_sense(const struct packet_key *key)
            (key->vlan[0] || !key->vlan[1]);
 }
 
-/* Is this a state that rewrite-conn could have left? */
-static bool makes_sense(const struct saved *s, bool failover)
+bool rewrite_state_sane(const struct rewrite_saved *s, bool failover)
 {
     const uint16_t both = FLOW_KNOW_P | FLOW_KNOW_S;
     uint16_t fl = s->f.flags;
@@ -262,10 +259,10 @@ static int check_header(const struct rewrite *r, struct rcur *c,
     return 0;
 }
 
-static void store(struct rewrite *r, const struct saved *s, uint64_t now)
+void rewrite_state_store(struct rewrite *r, struct rewrite_flow *f,
+                         const struct rewrite_saved *s, uint64_t saved_at,
+                         uint64_t now)
 {
-    struct rewrite_flow *f = rewrite_flow_add(r, &s->f.key, now);
-
     f->flags = s->f.flags;
     f->scale = s->f.scale;
     f->win = s->f.win;
@@ -277,7 +274,7 @@ static void store(struct rewrite *r, const struct saved *s, uint64_t now)
     f->ack_out = s->f.ack_out;
     f->fin_out = s->f.fin_out;
     f->fin_in = s->f.fin_in;
-    f->mark_at = now - s->mark_s * REWRITE_SEC;
+    f->mark_at = saved_at - s->mark_s * REWRITE_SEC;
     rewrite_flow_offsets(r, f, s->f.off, s->f.ts_off);
     /* How long it was silent is not kept: that counts from now. */
     rewrite_flow_touch(r, f, now);
@@ -288,7 +285,7 @@ int rewrite_import(struct rewrite *r, const uint8_t *buf, size_t len,
 {
     struct rcur c = { buf, len, false };
     const uint8_t *before = NULL;
-    struct saved s;
+    struct rewrite_saved s;
     uint8_t mode = 0;
     uint32_t n = 0;
     int rc = check_header(r, &c, buf, len, &n, &mode, err);
@@ -297,8 +294,8 @@ int rewrite_import(struct rewrite *r, const uint8_t *buf, size_t len,
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *at = c.p;
 
-        get_flow(&c, &s);
-        if (c.bad || !makes_sense(&s, mode == FAILOVER))
+        rewrite_state_get(&c, &s);
+        if (c.bad || !rewrite_state_sane(&s, mode == FAILOVER))
             return bad(err, "a flow is impossible");
         if (before && memcmp(before, at, STATE_ADDRS) >= 0)
             return bad(err, "its flows are not in order");
@@ -308,8 +305,9 @@ int rewrite_import(struct rewrite *r, const uint8_t *buf, size_t len,
     r->failover = mode == FAILOVER;
     c = (struct rcur){ buf + STATE_HDR, len - STATE_HDR, false };
     for (uint32_t i = 0; i < n; i++) {
-        get_flow(&c, &s);
-        store(r, &s, now);
+        rewrite_state_get(&c, &s);
+        rewrite_state_store(r, rewrite_flow_add(r, &s.f.key, now), &s, now,
+                            now);
     }
     return 0;
 }

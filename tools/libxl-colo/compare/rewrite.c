@@ -242,6 +242,7 @@ static enum rewrite_verdict fragment(struct rewrite *r,
     struct packet_key seen, key;
     struct rewrite_flow *f;
     struct rewrite_hdr h;
+    bool done;
 
     if (p->frag_off || p->proto != PACKET_IP_TCP || have < 4)
         return REWRITE_PASS;
@@ -266,8 +267,9 @@ static enum rewrite_verdict fragment(struct rewrite *r,
     h.sum = h.tcp + 16;
     rewrite_edit_options(&o, &h);
     if (in) return translate_in(r, f, &h, &o) ? REWRITE_DONE : REWRITE_PASS;
-    return translate_out(r, f, &h, &o, now, seq_off) ? REWRITE_DONE
-                                                     : REWRITE_PASS;
+    done = translate_out(r, f, &h, &o, now, seq_off);
+    rewrite_keep_put(r, f);
+    return done ? REWRITE_DONE : REWRITE_PASS;
 }
 
 /* An ICMP error quotes what went the other way. */
