@@ -104,6 +104,16 @@ static int start_relay(struct pair *p)
 
 /* ---- All of it ----------------------------------------------------------- */
 
+static struct proxy_port secondary_port(const struct pair *p)
+{
+    int lan = p->relay_fd >= 0 ? p->relay_fd : p->tap[PAIR_LAN].fd;
+
+    return (struct proxy_port){
+        .out_rd = p->tap[PAIR_S].fd, .in_wr = p->tap[PAIR_S].fd,
+        .in_rd = lan, .out_wr = lan,
+    };
+}
+
 static int start_proxies(struct pair *p, const struct compare_opts *compare,
                          struct xlc_error *err)
 {
@@ -112,22 +122,21 @@ static int start_proxies(struct pair *p, const struct compare_opts *compare,
         .out_rd = p->tap[PAIR_P].fd, .in_wr = p->tap[PAIR_P].fd,
         .in_rd = lan, .out_wr = lan,
     };
-    struct proxy_port two = {
-        .out_rd = p->tap[PAIR_S].fd, .in_wr = p->tap[PAIR_S].fd,
-        .in_rd = lan, .out_wr = lan,
-    };
+    struct proxy_port two = secondary_port(p);
     const struct proxy_primary_cfg primary = {
         .ports = &one, .nports = 1, .compare = *compare,
     };
     const struct proxy_secondary_cfg secondary = {
         .ports = &two, .nports = 1, .rewrite = REWRITE_OPTS_INIT,
+        .keep = &p->keep,
     };
     int r;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
                    fds))
         return xlc_error_set(err, -errno, "socketpair: %s", strerror(errno));
-    r = proxy_primary_start(&p->primary, &primary, err);
+    r = keepfile_new(&p->keep, err);
+    if (!r) r = proxy_primary_start(&p->primary, &primary, err);
     if (!r) r = proxy_secondary_start(&p->secondary, &secondary, err);
     if (!r)
         r = proxy_primary_peer(p->primary, fds[0], &wirestream_plain, NULL,
@@ -171,8 +180,18 @@ static void end_server(struct pair *p, enum pair_ns which)
     p->server[which] = 0;
 }
 
+static void end_successor(struct pair *p)
+{
+    if (p->successor <= 0) return;
+    kill(p->successor, SIGKILL);
+    waitpid(p->successor, NULL, 0);
+    p->successor = 0;
+}
+
 void pair_close(struct pair *p)
 {
+    end_successor(p);
+    keepfile_close(&p->keep);
     proxy_primary_stop(p->primary);
     proxy_secondary_stop(p->secondary);
     p->primary = NULL;
@@ -257,6 +276,47 @@ int pair_failover(struct pair *p, struct xlc_error *err)
     proxy_primary_stop(p->primary);
     p->primary = NULL;
     return proxy_secondary_open(p->secondary, err);
+}
+
+/* Never returns; one octet says that it works. */
+static void succeed(struct pair *p, int ready)
+{
+    struct proxy_port port = secondary_port(p);
+    const struct proxy_secondary_cfg cfg = {
+        .ports = &port, .nports = 1, .rewrite = REWRITE_OPTS_INIT,
+        .keep = &p->keep, .resume = true,
+    };
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct proxy_secondary *s;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (proxy_secondary_start(&s, &cfg, &e)) {
+        printf("# successor: %s\n", e.msg);
+        fflush(stdout);
+        _exit(1);
+    }
+    if (write(ready, "", 1) != 1) _exit(1);
+    for (;;)
+        pause();
+}
+
+int pair_succeed(struct pair *p, struct xlc_error *err)
+{
+    int ready[2];
+    ssize_t n;
+    char c;
+
+    proxy_secondary_stop(p->secondary);
+    p->secondary = NULL;
+    end_successor(p);
+    if (pipe2(ready, O_CLOEXEC))
+        return xlc_error_set(err, -errno, "pipe: %s", strerror(errno));
+    p->successor = fork();
+    if (!p->successor) succeed(p, ready[1]);
+    close(ready[1]);
+    n = p->successor < 0 ? -1 : read(ready[0], &c, 1);
+    close(ready[0]);
+    return n == 1 ? 0 : xlc_error_set(err, -EIO, "no successor");
 }
 
 int pair_connect(struct pair *p, uint16_t port)

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "keepfile.h"
 #include "proxy-primary.h"
 #include "proxy-secondary.h"
 
@@ -36,6 +37,8 @@ enum pair_ns { PAIR_LAN, PAIR_P, PAIR_S, PAIR_NS };
  * @relay_peer, @relay_thread, @relay_quit: the relay
  * @loss: of 10000 frames that many are lost in it, each way; may be changed
  * @primary, @secondary: the proxies; NULL: ended
+ * @keep: for the secondary's rewriter; @successor: process that has taken its
+ *        place, or 0
  * @epoch: of the last cut
  * @server: processes in the guests' namespaces; 0: none
  */
@@ -49,6 +52,8 @@ struct pair {
     atomic_uint loss;
     struct proxy_primary *primary;
     struct proxy_secondary *secondary;
+    struct keepfile keep;
+    pid_t successor;
     uint64_t epoch;
     pid_t server[PAIR_NS];
 };
@@ -79,6 +84,10 @@ int pair_commit(struct pair *p, struct xlc_error *err);
 
 /* The primary's host dies, its guest with it; the other takes over. */
 int pair_failover(struct pair *p, struct xlc_error *err);
+
+/* After that: the secondary's proxy dies, by SIGKILL if it is another process
+ * already, and another process takes its place. */
+int pair_succeed(struct pair *p, struct xlc_error *err);
 
 /* A socket of the client. Return: it, connected to @port; or a negative
  * errno. */

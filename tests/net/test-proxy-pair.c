@@ -419,6 +419,61 @@ static void test_failover(bool loss)
     pair_close(&pair);
 }
 
+/* Read on until @end octets are there, which are right. */
+static bool read_on(int fd, uint64_t *got, uint64_t end)
+{
+    uint8_t buf[65536];
+
+    while (*got < end) {
+        size_t max = end - *got < sizeof(buf) ? end - *got : sizeof(buf);
+        ssize_t n = recv(fd, buf, max, 0);
+
+        if (n <= 0) return false;
+        for (ssize_t i = 0; i < n; i++, (*got)++)
+            if (buf[i] != octet(*got)) return false;
+    }
+    return true;
+}
+
+/* RULES B4: the survivor's rewriter is killed in the middle of connections
+ * that have an offset, again and again. */
+static void test_killed(void)
+{
+    const uint64_t all = 8 << 20;
+    unsigned int deaths = 0;
+    uint64_t got = 0;
+    bool good;
+    int fd, fd2;
+
+    if (!open_pair(0, 3000)) return;
+    pair_colo(&pair, &err);
+    fd = pair_connect(&pair, PORT);
+    fd2 = pair_connect(&pair, PORT);
+    ok(fd >= 0 && fd2 >= 0 && upload(fd, 300000) && download(fd2, 300000),
+       "two connections, and what they did");
+    order(fd, 'D', all);
+    ok(read_on(fd, &got, 1 << 20) && !pair_failover(&pair, &err),
+       "in the middle of a download the primary dies %s", err.msg);
+    do {
+        good = !pair_succeed(&pair, &err) &&
+               read_on(fd, &got, got + (300 << 10) < all ? got + (300 << 10) :
+                                                           all);
+        deaths++;
+    } while (good && got < all);
+    ok(good && deaths > 20, "rule_B4: %llu octets of the rest arrive, %u times "
+       "by another process %s", (unsigned long long)got, deaths, err.msg);
+    ok(upload(fd, 1 << 20) && !pair_succeed(&pair, &err) &&
+       download(fd, 1 << 20), "rule_B4: and the connection goes on, both ways");
+    ok(upload(fd2, 1 << 20) && !pair_succeed(&pair, &err) &&
+       download(fd2, 1 << 20), "rule_B4: and the idle one");
+    close(fd);
+    close(fd2);
+    fd = pair_connect(&pair, PORT);
+    ok(fd >= 0 && download(fd, 100000), "a new connection");
+    close(fd);
+    pair_close(&pair);
+}
+
 /* Output goes by epochs, and the guests need not be the same. */
 static void test_passive(void)
 {
@@ -455,5 +510,6 @@ int main(void)
     test_loss();
     test_failover(false);
     test_failover(true);
+    test_killed();
     return done_testing();
 }

@@ -391,6 +391,61 @@ static void test_crash(void)
     close(ready[1]);
 }
 
+/* Another process had the vif, and was killed; or a successor was, while it
+ * took it over. */
+static void test_adopt(void)
+{
+    struct plane_filter hush;
+
+    ok(!plane_setup(&plane, &tc, VIF, &err) && !plane_inline(&plane, &err),
+       "a plane %s", err.msg);
+    tapdev_close(&plane.in);
+    tapdev_close(&plane.out);
+    for (unsigned int round = 0; round < 3; round++) {
+        bool good;
+
+        send_frames(true, 3, ETH_P_IP);
+        send_frames(false, 3, ETH_P_IP);
+        ok(arrive(true, 0) && arrive(false, 0), "it died: nothing passes");
+        got_out = sent_out;
+        got_in = sent_in;
+        quit = held = false;
+        good = !plane_adopt(&plane, &tc, VIF, &err) &&
+               !pthread_create(&mover, NULL, move_all, NULL);
+        ok(good, "another one has it %s", err.msg);
+        if (!good) return;
+        moved_out = moved_in = 0;
+        send_frames(true, 5, ETH_P_IP);
+        send_frames(false, 5, ETH_P_ARP);
+        ok(arrive(true, 5) && arrive(false, 5) && moved_out == 5 &&
+           moved_in == 5, "all goes through its TAPs: %u, %u", moved_out,
+           moved_in);
+        stop();
+        tapdev_close(&plane.in);
+        tapdev_close(&plane.out);
+        /* As if the next one had died on its way: closed in front. */
+        hush = plane_hush(plane.ifindex, round & 1);
+        if (plane_tc_add(&tc, &hush)) abort();
+    }
+    ok(plane_left(&tc, VIF) == 1 && plane_clear_domain(9000, &err) == 1 &&
+       nothing_left(), "cleared %s", err.msg);
+    /* Nothing but what closes it: killed in the middle. */
+    run("tc qdisc add dev " VIF " clsact");
+    hush = plane_hush(plane.ifindex, false);
+    ok(!plane_tc_add(&tc, &hush) && plane_left(&tc, VIF) == 1, "closed");
+    send_frames(true, 3, ETH_P_IP);
+    ok(arrive(true, 0), "nothing passes");
+    got_out = sent_out;
+    ok(plane_clear_domain(9000, &err) == 1 && nothing_left(), "cleared %s",
+       err.msg);
+    send_frames(true, 3, ETH_P_IP);
+    send_frames(false, 3, ETH_P_IP);
+    ok(arrive(true, 3) && arrive(false, 3), "the vif works");
+    ok(plane_adopt(&plane, &tc, "vif9999.9", &err) == -ENODEV, "gone: %s",
+       err.msg);
+    xlc_error_clear(&err);
+}
+
 static void test_others(void)
 {
     run("tc qdisc add dev " VIF " clsact");
@@ -469,6 +524,7 @@ int main(void)
     test_switch_load();
     test_offloads();
     test_crash();
+    test_adopt();
     test_others();
     tc_close(&tc);
     return done_testing();

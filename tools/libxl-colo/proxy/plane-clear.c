@@ -14,19 +14,25 @@
 /**
  * struct look - the filters of an interface
  * @want: the one that a plane adds last to what a vif receives
- * @found: it is there
+ * @hush: or the one that closes it while it changes hands
+ * @found: one of them is there
  */
 struct look {
-    struct plane_filter want;
+    struct plane_filter want, hush;
     bool found;
 };
+
+static bool is(const struct tc_filter *filter, const struct plane_filter *f)
+{
+    return filter->matchall && filter->prio == f->prio &&
+           filter->handle == f->handle;
+}
 
 static int on_filter(const struct tc_filter *filter, void *arg)
 {
     struct look *l = arg;
 
-    l->found |= filter->matchall && filter->prio == l->want.prio &&
-                filter->handle == l->want.handle;
+    l->found |= is(filter, &l->want) || is(filter, &l->hush);
     return 0;
 }
 
@@ -39,6 +45,7 @@ int plane_left(struct tc *tc, const char *vif)
     if (!ifindex) return 0;
     plane_filters(f, ifindex, 0, 0);
     l.want = f[PLANE_FILTERS - 2];
+    l.hush = plane_hush(ifindex, l.want.egress);
     r = tc_each_filter(tc, ifindex, l.want.egress, on_filter, &l);
     return r ? r : l.found;
 }

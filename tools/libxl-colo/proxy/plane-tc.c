@@ -76,9 +76,9 @@ static void put_move(struct request *q, int place, int target, bool into)
     act_end(q, act, opts);
 }
 
-static void put_pass(struct request *q, int place)
+static void put_gact(struct request *q, int place, int action)
 {
-    struct tc_gact g = { .action = TC_ACT_OK };
+    struct tc_gact g = { .action = action };
     struct nlattr *act, *opts;
 
     act = act_start(q, place, "gact", &opts);
@@ -98,7 +98,7 @@ int plane_tc_add(struct tc *tc, const struct plane_filter *f)
                                                    : TCA_MATCHALL_ACT);
     if (f->mark) put_mark(&q, place++, f->mark);
     if (f->target) put_move(&q, place, f->target, f->into);
-    else put_pass(&q, place);
+    else put_gact(&q, place, f->drop ? TC_ACT_SHOT : TC_ACT_OK);
     request_end(&q, acts);
     request_end(&q, opts);
     return request_talk(tc, &q, NULL, NULL);

@@ -29,6 +29,7 @@ enum plane_match {
  * @mark: set on the packet before it moves; 0 leaves it
  * @target: interface that the packet moves to; 0: it passes, and no filter
  *          behind this one sees it
+ * @drop: neither, it is dropped
  * @into: @target receives the packet; else @target sends it
  */
 struct plane_filter {
@@ -39,7 +40,7 @@ struct plane_filter {
     uint32_t handle;
     uint32_t mark;
     int target;
-    bool into;
+    bool into, drop;
 };
 
 /* -EEXIST if there is one of that priority and handle. */

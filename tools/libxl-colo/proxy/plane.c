@@ -22,7 +22,9 @@
  * A redirect to a TAP copies what netback still borrows from the guest, so
  * a packet that is held does not hold a page of it. Should the process die,
  * its TAPs vanish; the filters stay and then drop, which is what a guard
- * wants until it knows who may run.
+ * wants until it knows who may run. A process that takes the vif over first
+ * puts a filter in front of them that drops, and removes it when everything
+ * behind it leads to TAPs of its own.
  */
 #include <config.h>
 
@@ -38,6 +40,8 @@
 
 /* matchall's own number; any, but not one that the kernel would choose. */
 #define HANDLE_MOVE 0xf86c00c0u
+/* Not one of the network buffer: those have the highest bit set. */
+#define HANDLE_HUSH 0x786c00c2u
 
 /* The filters that plane_inline() adds are the last. */
 #define FIRST_MOVE (PLANE_FILTERS - 2u)
@@ -61,6 +65,14 @@ void plane_filters(struct plane_filter *f, int vif, int out, int in)
     };
 
     memcpy(f, all, sizeof(all));
+}
+
+struct plane_filter plane_hush(int vif, bool egress)
+{
+    return (struct plane_filter){
+        .dev = vif, .egress = egress, .prio = PLANE_PRIO_HUSH,
+        .match = PLANE_ALL, .handle = HANDLE_HUSH, .drop = true,
+    };
 }
 
 static int add_filter(struct plane *p, unsigned int which,
@@ -217,6 +229,82 @@ int plane_setup(struct plane *p, struct tc *tc, const char *vif,
     return r;
 }
 
+/* A vif that is closed is closed in front of the filters that change now. The
+ * clsact may be gone if the other process died while it gave the vif back. */
+static int close_vif(struct plane *p, struct xlc_error *err)
+{
+    int r = tc_clsact_add(p->tc, p->ifindex);
+
+    if (r && r != -EEXIST)
+        return xlc_error_set(err, r, "%s: can't add a clsact: %s", p->vif,
+                             tc_why(p->tc, r));
+    for (int egress = 0; egress < 2; egress++) {
+        struct plane_filter f = plane_hush(p->ifindex, egress);
+
+        r = plane_tc_add(p->tc, &f);
+        if (r && r != -EEXIST)
+            return xlc_error_set(err, r, "%s: can't close it while its "
+                                 "packet plane changes hands: %s", p->vif,
+                                 tc_why(p->tc, r));
+    }
+    return 0;
+}
+
+static int open_vif(struct tc *tc, const char *vif, int ifindex,
+                    struct xlc_error *err)
+{
+    int r = 0, one;
+
+    for (int egress = 0; egress < 2; egress++) {
+        struct plane_filter f = plane_hush(ifindex, egress);
+
+        one = del_filter(tc, vif, &f, err);
+        if (!r) r = one;
+    }
+    return r;
+}
+
+/* Filters of the other process, which name TAPs that are no more, and ours. */
+static int replace_filters(struct plane *p, struct xlc_error *err)
+{
+    struct plane_filter f[PLANE_FILTERS];
+    int r = 0;
+
+    plane_filters(f, p->ifindex, p->out.ifindex, p->in.ifindex);
+    for (unsigned int i = PLANE_FILTERS; i-- > 0 && !r;)
+        if (f[i].dev == p->ifindex) r = del_filter(p->tc, p->vif, &f[i], err);
+    for (unsigned int i = 0; i < PLANE_FILTERS && !r; i++)
+        r = add_filter(p, i, err);
+    return r;
+}
+
+int plane_adopt(struct plane *p, struct tc *tc, const char *vif,
+                struct xlc_error *err)
+{
+    int r;
+
+    *p = (struct plane)PLANE_INIT;
+    p->tc = tc;
+    snprintf(p->vif, sizeof(p->vif), "%s", vif);
+    p->ifindex = (int)if_nametoindex(p->vif);
+    if (!p->ifindex)
+        return xlc_error_set(err, -ENODEV, "there is no interface %s",
+                             p->vif);
+    /* Whoever had it made it, as far as we know. */
+    p->clsact_ours = true;
+    r = close_vif(p, err);
+    if (!r) r = setup_tap(p, &p->out, false, err);
+    if (!r) r = setup_tap(p, &p->in, true, err);
+    if (!r) r = replace_filters(p, err);
+    if (!r) r = open_vif(tc, p->vif, p->ifindex, err);
+    if (!r) return 0;
+    tapdev_close(&p->in);
+    tapdev_close(&p->out);
+    p->ifindex = 0;
+    p->added = 0;
+    return r;
+}
+
 /* Remove filters until only the first @keep are there, the newest first. */
 static int del_filters(struct plane *p, unsigned int keep,
                        struct xlc_error *err)
@@ -333,6 +421,8 @@ int plane_clear(struct tc *tc, const char *vif, struct xlc_error *err)
         one = del_filter(tc, vif, &f[i], err);
         if (!r) r = one;
     }
+    one = open_vif(tc, vif, ifindex, err);
+    if (!r) r = one;
     one = del_clsact(tc, vif, ifindex, err);
     return r ? r : one;
 }

@@ -31,6 +31,8 @@
  */
 #define PLANE_PRIO_PASS 3u
 #define PLANE_PRIO_MOVE 4u
+/* What drops all, in front of everything, while a plane changes hands. */
+#define PLANE_PRIO_HUSH TC_PRIO_DROP
 
 /* Filters of one vif, in the order in which they are added. */
 #define PLANE_FILTERS 6u
@@ -72,6 +74,17 @@ struct plane {
  * network. On a clsact that was there nothing is.
  */
 int plane_setup(struct plane *p, struct tc *tc, const char *vif,
+                struct xlc_error *err);
+
+/**
+ * plane_adopt() - take over the vif of a process that died, and go inline
+ *
+ * Its TAPs are gone, its filters drop everything. New TAPs, and filters that
+ * lead there; no packet takes the direct way meanwhile, all are lost. On
+ * failure, or if this process dies too, the vif stays closed, and plane_adopt()
+ * or plane_clear() can follow.
+ */
+int plane_adopt(struct plane *p, struct tc *tc, const char *vif,
                 struct xlc_error *err);
 
 /**
@@ -162,5 +175,8 @@ int plane_scan(struct plane_seen *list, unsigned int room,
  *     two are those that plane_inline() adds.
  */
 void plane_filters(struct plane_filter *f, int vif, int out, int in);
+
+/* The filter that drops what a vif receives, or (@egress) is to send. */
+struct plane_filter plane_hush(int vif, bool egress);
 
 #endif

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "frameq.h"
+#include "keepfile.h"
 #include "mailbox.h"
 #include "neigh.h"
 #include "pollset.h"
@@ -15,6 +16,7 @@
  * struct sec_port - one vif
  * @ends: its descriptors
  * @rewrite: its rewriter
+ * @kept: its part of the keepfile, or NULL
  * @neigh: its neighbours
  * @in, @in_len, @in_vnet: a frame for the guest that the kernel did not take
  *                         yet; none if @in_len is 0
@@ -26,6 +28,7 @@
 struct sec_port {
     struct proxy_port ends;
     struct rewrite *rewrite;
+    void *kept;
     struct neigh neigh;
     uint8_t *in, *out;
     size_t in_len, out_len;
@@ -49,6 +52,7 @@ struct sec_port {
  * @full_told: the peer was asked for a checkpoint since @backlog was full
  * @done_told: the session knows that the rewriter is not needed
  * @ticked: when rewrite_tick() was called last
+ * @keep: see struct proxy_secondary_cfg
  * @quit: the thread is to end
  * @s: what is counted, and the state that is shown
  */
@@ -65,6 +69,7 @@ struct proxy_secondary {
     size_t again_left;
     bool tell_connected, full_told, done_told;
     uint64_t ticked;
+    struct keepfile keep;
     bool quit;
     struct proxy_secondary_status s;
 };

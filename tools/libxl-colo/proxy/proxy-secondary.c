@@ -27,6 +27,7 @@
 #include "clock.h"
 #include "log.h"
 #include "proxy-secondary-io.h"
+#include "rewrite-keep.h"
 
 #define TICK_NS UINT64_C(1000000000)
 #define TICK_MS 1000
@@ -109,6 +110,23 @@ static int do_cut(struct proxy_secondary *s, uint64_t epoch,
     return 0;
 }
 
+/* RULES B4. Without it connections live only as long as this process. */
+static void keep_table(const struct proxy_secondary *s, struct sec_port *port)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    int r;
+
+    if (!s->keep.fd) return;
+    r = keepfile_map(&s->keep, (unsigned int)(port - s->ports),
+                     rewrite_keep_size(port->rewrite), &port->kept, &e);
+    if (!r) r = rewrite_keep(port->rewrite, port->kept, KEEPFILE_PART, &e);
+    if (!r) return;
+    log_warn("connections from before the takeover will break if this process "
+             "is killed: %s", e.msg);
+    keepfile_unmap(port->kept);
+    port->kept = NULL;
+}
+
 static int do_open(struct proxy_secondary *s)
 {
     uint64_t now = clock_ns();
@@ -120,8 +138,10 @@ static int do_open(struct proxy_secondary *s)
      * epoch that never became whole here has to go. Nobody says any more when
      * a rolled back guest is connected. */
     sec_forget_stream(s);
-    for (unsigned int i = 0; i < s->nports; i++)
+    for (unsigned int i = 0; i < s->nports; i++) {
         rewrite_failover(s->ports[i].rewrite, now);
+        keep_table(s, &s->ports[i]);
+    }
     return 0;
 }
 
@@ -361,6 +381,23 @@ static int make_ports(struct proxy_secondary *s,
     return r;
 }
 
+/* Another process had it, until it died. */
+static int resume(struct proxy_secondary *s, struct xlc_error *err)
+{
+    uint64_t now = clock_ns();
+    int r = 0;
+
+    for (unsigned int i = 0; i < s->nports && !r; i++) {
+        struct sec_port *port = &s->ports[i];
+
+        r = keepfile_map(&s->keep, i, 0, &port->kept, err);
+        if (!r) r = rewrite_keep_recover(port->rewrite, port->kept,
+                                         KEEPFILE_PART, now, err);
+    }
+    s->s.open = !r;
+    return r;
+}
+
 int proxy_secondary_start(struct proxy_secondary **s_r,
                           const struct proxy_secondary_cfg *cfg,
                           struct xlc_error *err)
@@ -383,7 +420,9 @@ int proxy_secondary_start(struct proxy_secondary **s_r,
     if (!r) r = pollset_init(&s->set, err);
     if (!r) r = frameq_init(&s->backlog, PROXY_BACKLOG, err);
     if (!r) r = frameq_init(&s->again, PROXY_AGAIN_BYTES, err);
+    if (!r && cfg->keep) s->keep = *cfg->keep;
     if (!r) r = make_ports(s, cfg, err);
+    if (!r && cfg->resume) r = resume(s, err);
     if (!r) r = start_thread(s, err);
     if (r) proxy_secondary_stop(s);
     else *s_r = s;
@@ -400,6 +439,7 @@ void proxy_secondary_stop(struct proxy_secondary *s)
     wirestream_close(&s->stream);
     for (unsigned int i = 0; i < s->nports; i++) {
         rewrite_free(s->ports[i].rewrite);
+        keepfile_unmap(s->ports[i].kept);
         free(s->ports[i].in);
         free(s->ports[i].out);
     }

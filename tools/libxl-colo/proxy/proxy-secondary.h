@@ -28,6 +28,7 @@
 #include "rewrite.h"
 #include "wirestream.h"
 
+struct keepfile;
 struct proxy_secondary;
 
 /* What may wait for the guest, and what is kept to be delivered again. */
@@ -40,11 +41,17 @@ struct proxy_secondary;
  * @ports: @nports of them, 1 to WIRE_VIFS_MAX. Before a failover only @out_rd
  *         and @in_wr are used
  * @rewrite: bounds for each vif; the key is set by the proxy
+ * @keep: where the rewriters' tables are kept after a failover, for a next
+ *        process; NULL: nowhere
+ * @resume: this is the next process: go on after the failover with the tables
+ *          that are in @keep
  */
 struct proxy_secondary_cfg {
     const struct proxy_port *ports;
     unsigned int nports;
     struct rewrite_opts rewrite;
+    const struct keepfile *keep;
+    bool resume;
 };
 
 /**
@@ -87,7 +94,10 @@ struct proxy_secondary_status {
     struct xlc_error err;
 };
 
-/* Start it, in epoch 0, disconnected, without a peer. */
+/*
+ * Start it, in epoch 0, disconnected, without a peer; with cfg->resume, open.
+ * Tables that are not whole (see rewrite_keep_recover()) fail it.
+ */
 int proxy_secondary_start(struct proxy_secondary **s_r,
                           const struct proxy_secondary_cfg *cfg,
                           struct xlc_error *err);
