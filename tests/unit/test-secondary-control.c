@@ -65,6 +65,12 @@ uint32_t secondary_proxy_live(struct secondary_proxy *p)
     return live;
 }
 
+void secondary_proxy_status(struct secondary_proxy *p, struct json *j)
+{
+    (void)p;
+    json_uint(j, "live_flows", live);
+}
+
 /* ---- Tests -------------------------------------------------------------- */
 
 static void begin(enum sec_state state)
@@ -139,6 +145,16 @@ static void test_status(void)
     ok(text && strstr(text, "\"mode\":\"colo\"") &&
        strstr(text, "\"svm\":{\"state\":\"beside\"}") &&
        strstr(text, "\"domid\":7"), "the status of a copy that runs beside");
+    begin(SEC_OPEN);
+    shared.domid = 9;
+    live = 3;
+    ask(CONTROL_STATUS);
+    /* What `xl remus` looks for before it protects the guest anew. */
+    ok(strstr(text, "\"svm\":{\"domid\":9,\"live_flows\":3}") &&
+       strstr(text, "\"state\":\"running\""),
+       "rule_B4: of one that goes on for another that died");
+    shared.domid = 0;
+    begin(SEC_PAIRED);
     s.proxy = NULL;
     ask(CONTROL_STATUS);
     ok(strstr(text, "\"mode\":\"remus\"") != NULL,

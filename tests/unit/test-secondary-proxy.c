@@ -21,10 +21,10 @@
 #include "secondary.h"
 #include "tap.h"
 
-enum step { TC, SETUP, INLINE, UP, START, STEPS };
+enum step { TC, SETUP, INLINE, UP, START, ADOPT, STEPS };
 
 static const char *const step_names[STEPS] = {
-    "tc", "setup", "inline", "up", "start",
+    "tc", "setup", "inline", "up", "start", "adopt",
 };
 
 /**
@@ -37,12 +37,12 @@ static const char *const step_names[STEPS] = {
  * @conn, @conns: the stream that it was given, and how many; @hung_up: and
  *                how often it was to close it
  * @closed: TAPs that were closed without their plane
- * @opened, @busy: it was; it still has packets
+ * @opened, @busy: it was; it still has packets; @resumed: as it should be
  */
 static struct {
     enum step fail;
     int tcs, planes, inlined, proxies;
-    bool guarded, opened, busy;
+    bool guarded, opened, busy, resumed;
     int r, cut_r, closed, hung_up;
     unsigned int cut_n, cuts, conns, connected;
     uint64_t cut;
@@ -102,6 +102,19 @@ int plane_inline(struct plane *p, struct xlc_error *err)
     return 0;
 }
 
+int plane_adopt(struct plane *p, struct tc *tc, const char *vif,
+                struct xlc_error *err)
+{
+    if (now.planes == 1 && step(ADOPT, err)) return -EIO;
+    *p = (struct plane)PLANE_INIT;
+    p->tc = tc;
+    snprintf(p->vif, sizeof(p->vif), "%s", vif);
+    p->ifindex = (int)if_nametoindex(vif);
+    now.planes++;
+    now.inlined++;
+    return 0;
+}
+
 int plane_direct(struct plane *p, struct xlc_error *err)
 {
     (void)p, (void)err;
@@ -152,6 +165,8 @@ int proxy_secondary_start(struct proxy_secondary **s_r,
 {
     if (cfg->nports != (unsigned int)now.planes || !cfg->rewrite.flows)
         abort();
+    now.resumed = cfg->resume;
+    if (cfg->keep != (shared.keep.fd ? &shared.keep : NULL)) abort();
     if (step(START, err)) return -EIO;
     now.proxies++;
     *s_r = a_proxy;
@@ -314,7 +329,7 @@ static void test_start(void)
        now.conns == 1, "or it comes later");
     secondary_proxy_free(p);
 
-    for (enum step f = TC; f < STEPS; f++) {
+    for (enum step f = TC; f <= START; f++) {
         p = begin();
         xlc_error_clear(&e);
         now.fail = f;
@@ -487,6 +502,58 @@ static void test_death(void)
     secondary_proxy_free(p);
 }
 
+static void test_resume(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct secondary_proxy *p = begin();
+
+    ok(secondary_proxy_resume(p, &e) == -EINVAL, "nothing was left: %s",
+       e.msg);
+    secondary_proxy_free(p);
+    for (unsigned int f = 0; f < 3; f++) {
+        static const enum step fails[] = { TC, ADOPT, START };
+        static const int closed[] = { 0, 2, 4 };
+
+        p = begin();
+        now.fail = fails[f];
+        shared.keep.fd = 77;
+        memcpy(shared.vif[0], "lo", 3);
+        memcpy(shared.vif[1], "lo", 3);
+        shared.nvifs = 2;
+        xlc_error_clear(&e);
+        ok(secondary_proxy_resume(p, &e) == -EIO && !now.proxies && !now.tcs &&
+           now.closed == closed[f] && secondary_proxy_fd(p) < 0,
+           "what fails leaves the vifs closed: %s", e.msg);
+        secondary_proxy_free(p);
+        ok(shared.nvifs == 2, "and to the guard");
+    }
+}
+
+/* In place of one that died. */
+static void test_successor(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+    struct secondary_proxy *p = begin();
+
+    shared.keep.fd = 77;
+    memcpy(shared.vif[0], "lo", 3);
+    memcpy(shared.vif[1], "lo", 3);
+    shared.nvifs = 2;
+    now.st.live = 2;
+    ok(!secondary_proxy_resume(p, &e) && now.planes == 2 && now.resumed &&
+       now.proxies == 1 && shared.nvifs == 2 &&
+       secondary_proxy_fd(p) == now.event, "rule_B4: it takes all over %s",
+       e.msg);
+    ok(!secondary_proxy_open(p, &e) && !now.opened &&
+       secondary_proxy_live(p) == 2, "the failover is over");
+    secondary_proxy_turn(p, 1000);
+    ok(now.inlined == 2, "as long as connections need it");
+    now.st.live = 0;
+    secondary_proxy_turn(p, 2000);
+    ok(nothing_left(), "then the vifs go their direct way");
+    secondary_proxy_free(p);
+}
+
 int main(void)
 {
     test_start();
@@ -496,5 +563,7 @@ int main(void)
     test_leave();
     test_failover();
     test_death();
+    test_resume();
+    test_successor();
     return done_testing();
 }

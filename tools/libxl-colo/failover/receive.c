@@ -9,25 +9,29 @@
  * ends, and ssh with it. The guard has a session of its own and forks the
  * worker. A killed worker leaves a half-built domain, which is on no bridge
  * and paused, and never runs: the guard destroys it, unless it had been
- * chosen to run, when it may be the last copy. While the guest runs here the
- * guard is its monitor, and should the worker die that its packets go through
- * (secondary-proxy.h), it gives them their direct way.
+ * chosen to run, when it may be the last copy.
+ *
+ * While the guest runs here another child of the guard is its monitor, and
+ * should the worker be killed, that connections of before the takeover go
+ * through (RULES B4), the guard forks one in its place (secondary-resume.c).
+ * The vifs drop everything meanwhile. If that can't be, it gives them their
+ * direct way. The guard itself has no thread and no libxl, so that it may fork
+ * at any time (PLATFORM 7.6).
  */
 #include <config.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "clock.h"
 #include "daemon.h"
 #include "diskserve.h"
 #include "log.h"
@@ -39,6 +43,10 @@
 
 /* How often the guard looks whether the guest runs here by now. */
 #define LOOK_MS 200
+/* A worker that lives for less than this was killed early; after so many the
+ * guard gives up. */
+#define EARLY_MS  3000u
+#define EARLY_MAX 3u
 
 /* What the worker had on the vifs of the guest, which runs here, drops all
  * that they carry now that the worker is gone. */
@@ -58,7 +66,7 @@ static void clear_planes(const struct receive_shared *sh)
             log_error("%s: %s", sh->name, e.msg);
     }
     tc_close(&tc);
-    log_error("%s: the receiver ended; packets go their direct way, and "
+    log_error("%s: the receiver is gone; packets go their direct way, and "
               "connections from before the takeover may break", sh->name);
 }
 
@@ -85,50 +93,96 @@ static void after_kill(struct receive_shared *sh)
     }
 }
 
+/* ----- while the guest runs here ----- */
+
 /**
- * struct watch - whoever looks at the worker while the guard is the monitor
- * @stop: eventfd: it shall end
+ * struct stay - the guard while the guest runs here
+ * @worker, @monitor: its children
+ * @since_ms: when the worker was started; @early: how many were killed early
  */
-struct watch {
+struct stay {
     struct receive_shared *sh;
-    struct child *child;
-    int stop;
+    struct child worker, monitor;
+    uint64_t since_ms;
+    unsigned int early;
 };
 
-static void *watch_worker(void *opaque)
+/* Fork @job(sh), whose result is its exit status; it gets @sig, if any, when
+ * the guard dies. */
+static int start(struct child *c, struct receive_shared *sh,
+                 int (*job)(struct receive_shared *), int sig)
 {
-    struct watch *w = opaque;
-    struct pollfd pfd[2] = {
-        { .fd = w->stop, .events = POLLIN },
-        { .fd = w->child->fd, .events = POLLIN },
-    };
+    pid_t guard = getpid(), pid = fork();
 
-    while (!pfd[0].revents && !child_ended(w->child))
-        if (poll(pfd, 2, LOOK_MS) < 0 && errno != EINTR)
-            log_error("poll: %s", strerror(errno));
-    if (!w->child->pid) clear_planes(w->sh);
-    return NULL;
+    if (pid < 0) {
+        log_error("%s: fork: %s", sh->name, strerror(errno));
+        return -1;
+    }
+    if (!pid) {
+        prctl(PR_SET_PDEATHSIG, sig);
+        if (getppid() != guard) _exit(1);
+        exit(job(sh));
+    }
+    child_watch(c, pid);
+    return 0;
 }
 
-/* While the guest runs here. */
-static void guard_guest(struct receive_shared *sh, struct child *child)
+static int monitor(struct receive_shared *sh)
 {
-    struct watch w = { sh, child, eventfd(0, EFD_CLOEXEC) };
     struct xlc_error e = XLC_ERROR_INIT;
-    const uint64_t one = 1;
-    pthread_t thread;
-    bool watched = w.stop >= 0 &&
-                   !pthread_create(&thread, NULL, watch_worker, &w);
 
-    if (!watched) log_error("%s: the receiver can't be watched", sh->name);
-    if (monitor_run(sh->domid, &e)) log_error("%s: %s", sh->name, e.msg);
-    if (watched) {
-        if (write(w.stop, &one, sizeof(one)) < 0)
-            log_error("eventfd: %s", strerror(errno));
-        pthread_join(thread, NULL);
+    if (!monitor_run(sh->domid, &e)) return 0;
+    log_error("%s: %s", sh->name, e.msg);
+    return 1;
+}
+
+/* The worker is gone. One that was killed gets a successor. */
+static void succeed(struct stay *st)
+{
+    struct receive_shared *sh = st->sh;
+    uint64_t now = clock_ms();
+    bool killed = !sh->finished;
+
+    child_wait(&st->worker); /* its descriptor */
+    st->early = now - st->since_ms < EARLY_MS ? st->early + 1 : 0;
+    st->since_ms = now;
+    if (killed && st->early < EARLY_MAX) {
+        log_error("%s: the receiver was killed; another one takes its place",
+                  sh->name);
+        if (!start(&st->worker, sh, secondary_resume, SIGTERM)) return;
+    } else if (killed) {
+        log_error("%s: the receiver was killed again and again", sh->name);
     }
-    if (w.stop >= 0) close(w.stop);
-    child_kill(child, SIGTERM);
+    clear_planes(sh);
+}
+
+/* Until the guest is gone, or somebody protects it anew. */
+static void guard_guest(struct receive_shared *sh, struct child *worker)
+{
+    struct stay st = { .sh = sh, .worker = *worker, .since_ms = clock_ms() };
+    bool watched = !start(&st.monitor, sh, monitor, 0);
+    bool gone = false;
+
+    if (!watched)
+        log_error("%s: nobody acts on its shutdown, reboot or crash here",
+                  sh->name);
+    while (watched ? !child_ended(&st.monitor) : !gone) {
+        struct pollfd pfd[2] = {
+            { .fd = watched ? st.monitor.fd : -1, .events = POLLIN },
+            { .fd = gone ? -1 : st.worker.fd, .events = POLLIN },
+        };
+
+        if (!gone && child_ended(&st.worker)) {
+            succeed(&st);
+            gone = !st.worker.pid;
+            continue;
+        }
+        if (poll(pfd, 2, LOOK_MS) < 0 && errno != EINTR)
+            log_error("poll: %s", strerror(errno));
+    }
+    if (watched) child_wait(&st.monitor);
+    child_kill(&st.worker, SIGTERM);
+    *worker = st.worker;
 }
 
 static void guard_worker(struct receive_shared *sh, pid_t worker)
@@ -152,12 +206,16 @@ static void guard_worker(struct receive_shared *sh, pid_t worker)
     }
     child_wait(&child);
     after_kill(sh);
+    conn_secret_wipe(&sh->secret);
+    keepfile_close(&sh->keep);
 }
 
 static void guard_life(struct receive_shared *sh, int sync)
 {
+    struct xlc_error e = XLC_ERROR_INIT;
     pid_t guard = getpid(), worker;
 
+    if (keepfile_new(&sh->keep, &e)) log_warn("%s", e.msg);
     setsid();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);

@@ -250,6 +250,10 @@ int secondary_boot(struct secondary *s, struct xlc_error *err)
     s->boot_until_ms = clock_ms() + CONNECT_MS;
     r = boot_send(&s->boot, &ready, err);
     if (r) return r;
+    /* For one that may have to take our place. */
+    s->sh->hello = s->hello;
+    s->sh->secret = s->secret;
+    s->sh->port = s->port;
     leave_ssh(s);
     log_info("%s: receiving from %s, port %u", s->rec.name,
              s->rec.peer[0] ? s->rec.peer : "?", s->port);

@@ -107,6 +107,13 @@ static void take_clock(struct secondary *s)
         log_warn("%s: %s", s->rec.name, e.msg);
 }
 
+/* A guest that was not restored says nothing by itself, and none tells again
+ * which multicast groups it listens to. */
+void secondary_announce_begin(struct secondary *s)
+{
+    s->announce = ANNOUNCES;
+}
+
 /* The guest's first step: under the lock, so that the primary's word comes
  * before it or after it. */
 static int first_step(struct secondary *s, struct xlc_error *err)
@@ -121,10 +128,9 @@ static int first_step(struct secondary *s, struct xlc_error *err)
         restore_unpause(s->restore, err);
     if (r) return r;
     s->sh->building = false;
+    s->sh->rec = s->rec;
     s->sh->open = true;
-    /* One that was not restored says nothing by itself, and no guest tells
-     * again which multicast groups it listens to. */
-    s->announce = ANNOUNCES;
+    secondary_announce_begin(s);
     secondary_event_locked(s, SEC_EV_OPENED, 0);
     return 0;
 }

@@ -90,8 +90,9 @@ static void remove_planes(struct secondary_proxy *p)
         if (plane_teardown(&p->planes[i], &e))
             log_error("%s: %s", p->name, e.msg);
     }
+    /* Those that were left as they are stay the guard's. */
+    if (p->n) p->sh->nvifs = 0;
     p->n = 0;
-    p->sh->nvifs = 0;
     if (p->tc_open) tc_close(&p->tc);
     p->tc_open = false;
 }
@@ -108,6 +109,19 @@ static void end_proxy(struct secondary_proxy *p)
     remove_planes(p);
 }
 
+/* The filters stay, and drop all. */
+static void leave(struct secondary_proxy *p)
+{
+    stop_proxy(p);
+    for (unsigned int i = 0; i < p->n; i++) {
+        tapdev_close(&p->planes[i].in);
+        tapdev_close(&p->planes[i].out);
+    }
+    p->n = 0;
+    if (p->tc_open) tc_close(&p->tc);
+    p->tc_open = false;
+}
+
 /* The guard knows of the vif before its packets go through us. */
 static int add_plane(struct secondary_proxy *p, const char *vif,
                      struct xlc_error *err)
@@ -122,6 +136,16 @@ static int add_plane(struct secondary_proxy *p, const char *vif,
     return r ? r : bridge_join(vif, NULL, err);
 }
 
+/* It is on its bridge; the guard knows of it since it was made. */
+static int adopt_plane(struct secondary_proxy *p, const char *vif,
+                       struct xlc_error *err)
+{
+    int r = plane_adopt(&p->planes[p->n], &p->tc, vif, err);
+
+    if (!r) p->n++;
+    return r;
+}
+
 static int give_conn(struct secondary_proxy *p, struct conn *c,
                      struct xlc_error *err)
 {
@@ -130,20 +154,23 @@ static int give_conn(struct secondary_proxy *p, struct conn *c,
 }
 
 static int start(struct secondary_proxy *p, const char (*vifs)[IFNAMSIZ],
-                 unsigned int n, struct xlc_error *err)
+                 unsigned int n, bool resume, struct xlc_error *err)
 {
     struct proxy_port ports[WIRE_VIFS_MAX];
     struct proxy_secondary_cfg cfg = {
         .ports = ports,
         .nports = n,
         .rewrite = REWRITE_OPTS_INIT,
+        .keep = p->sh->keep.fd ? &p->sh->keep : NULL,
+        .resume = resume,
     };
     int r = tc_open(&p->tc, err);
 
     if (r) return r;
     p->tc_open = true;
     for (unsigned int i = 0; i < n; i++) {
-        r = add_plane(p, vifs[i], err);
+        r = resume ? adopt_plane(p, vifs[i], err) :
+            add_plane(p, vifs[i], err);
         if (r) return r;
         ports[i] = proxy_port_of(&p->planes[i]);
     }
@@ -165,10 +192,28 @@ int secondary_proxy_start(struct secondary_proxy *p,
     if (!n || n > WIRE_VIFS_MAX)
         return xlc_error_set(err, -EINVAL, "packets of %u vifs can't be "
                              "compared; 1 to %u can", n, WIRE_VIFS_MAX);
-    r = start(p, vifs, n, err);
+    r = start(p, vifs, n, false, err);
     if (r) end_proxy(p);
     else p->event = proxy_secondary_event_fd(p->proxy);
     return r;
+}
+
+int secondary_proxy_resume(struct secondary_proxy *p, struct xlc_error *err)
+{
+    unsigned int n = p->sh->nvifs;
+    int r;
+
+    LOCK_SCOPE(&p->lock);
+    if (!n || n > WIRE_VIFS_MAX || p->proxy)
+        return xlc_error_set(err, -EINVAL, "there are no vifs to take over");
+    r = start(p, (const char (*)[IFNAMSIZ])p->sh->vif, n, true, err);
+    if (r) {
+        leave(p);
+        return r;
+    }
+    p->open = true;
+    p->event = proxy_secondary_event_fd(p->proxy);
+    return 0;
 }
 
 void secondary_proxy_end(struct secondary_proxy *p)
@@ -180,14 +225,7 @@ void secondary_proxy_end(struct secondary_proxy *p)
 void secondary_proxy_leave(struct secondary_proxy *p)
 {
     LOCK_SCOPE(&p->lock);
-    stop_proxy(p);
-    for (unsigned int i = 0; i < p->n; i++) {
-        tapdev_close(&p->planes[i].in);
-        tapdev_close(&p->planes[i].out);
-    }
-    p->n = 0;
-    if (p->tc_open) tc_close(&p->tc);
-    p->tc_open = false;
+    leave(p);
 }
 
 void secondary_proxy_free(struct secondary_proxy *p)

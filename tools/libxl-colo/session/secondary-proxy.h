@@ -12,8 +12,9 @@
  * closed the vifs get their direct way, and the proxy ends.
  *
  * The TAPs are this process's. Should it die, the filters on the vifs stay and
- * drop everything (RULES A9); the guard removes them from a guest that runs
- * here for good.
+ * drop everything (RULES A9). From a failover on the rewriters' tables are in
+ * memory that the guard holds as well (RULES B4): it starts another process,
+ * which takes vifs and tables over; if that can't be, it removes the filters.
  *
  * Threads: any; one lock. Only secondary_proxy_free() is for when the others
  * have ended.
@@ -65,6 +66,14 @@ bool secondary_proxy_lives(struct secondary_proxy *p);
 int secondary_proxy_start(struct secondary_proxy *p,
                           const char (*vifs)[IFNAMSIZ], unsigned int n,
                           struct xlc_error *err);
+
+/**
+ * secondary_proxy_resume() - after a failover, in place of a process that died
+ *
+ * Instead of secondary_proxy_start(): the vifs are those that it left in
+ * struct receive_shared. On failure they stay closed.
+ */
+int secondary_proxy_resume(struct secondary_proxy *p, struct xlc_error *err);
 
 /* Readable when secondary_proxy_event() has something to look at; -1: there is
  * nothing yet, or any more. */

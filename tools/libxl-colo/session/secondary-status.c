@@ -35,6 +35,19 @@ static void put_warnings(const struct secondary *s, struct json *j)
     json_array_end(j);
 }
 
+/* The copy, and its packets; also those of one that another process made. */
+static void put_copy(const struct secondary *s, struct json *j)
+{
+    if (s->colo) {
+        colo_secondary_status(s->colo, j);
+    } else if (s->proxy) {
+        json_object(j, "svm");
+        json_uint(j, "domid", s->sh->domid);
+        secondary_proxy_status(s->proxy, j);
+        json_object_end(j);
+    }
+}
+
 static char *status(struct secondary *s)
 {
     uint64_t now = clock_ms();
@@ -69,7 +82,7 @@ static char *status(struct secondary *s)
     json_uint(&j, "apply_us", s->apply_us);
     json_uint(&j, "epoch_memory_bytes", s->epoch_memory);
     json_uint(&j, "epoch_limit_bytes", s->epoch_limit);
-    if (s->colo) colo_secondary_status(s->colo, &j);
+    put_copy(s, &j);
     json_uint(&j, "bytes", s->epoch_bytes);
     json_uint(&j, "pages", s->pages);
     json_uint(&j, "checkpoints_total", s->epochs);

@@ -58,6 +58,8 @@ void secondary_event_locked(struct secondary *s, enum sec_ev ev, uint64_t n)
     }
     if (act & SEC_DO_FINISH) s->finished = true;
     if (s->m.state >= SEC_DECIDING) s->sh->opening = !sec_out(&s->m);
+    s->sh->opened = s->m.opened;
+    s->sh->state = s->m.state;
     if (s->m.state != was) {
         log_info("%s: %s -> %s", s->rec.name, sec_state_name(was),
                  sec_state_name(s->m.state));
@@ -217,7 +219,9 @@ static void loop(struct secondary *s)
     }
 }
 
-static int set_up(struct secondary *s, struct xlc_error *err)
+static int set_up(struct secondary *s,
+                  int (*begin)(struct secondary *, struct xlc_error *),
+                  struct xlc_error *err)
 {
     sigset_t sigs;
 
@@ -231,7 +235,7 @@ static int set_up(struct secondary *s, struct xlc_error *err)
     s->sigfd = signalfd(-1, &sigs, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->wake < 0 || s->sigfd < 0)
         return xlc_error_set(err, -ENOMEM, "no memory");
-    return secondary_boot(s, err);
+    return begin(s, err);
 }
 
 static void finish(struct secondary *s)
@@ -263,7 +267,8 @@ static void finish(struct secondary *s)
     secondary_events_end(s);
 }
 
-int secondary_run(struct receive_shared *sh, int sync)
+static int live(struct receive_shared *sh, int sync,
+                int (*begin)(struct secondary *, struct xlc_error *))
 {
     struct secondary *s = calloc(1, sizeof(*s));
     struct xlc_error err = XLC_ERROR_INIT;
@@ -274,7 +279,7 @@ int secondary_run(struct receive_shared *sh, int sync)
     s->sync = sync;
     s->listener = s->wake = s->sigfd = -1;
     s->boot = (struct boot){ STDIN_FILENO, STDOUT_FILENO, -1 };
-    rc = set_up(s, &err);
+    rc = set_up(s, begin, &err);
     if (rc) {
         log_error("%s", err.msg);
     } else {
@@ -283,5 +288,16 @@ int secondary_run(struct receive_shared *sh, int sync)
     }
     finish(s);
     free(s);
+    sh->finished = true;
     return rc ? 1 : 0;
+}
+
+int secondary_run(struct receive_shared *sh, int sync)
+{
+    return live(sh, sync, secondary_boot);
+}
+
+int secondary_resume(struct receive_shared *sh)
+{
+    return live(sh, -1, secondary_take_place);
 }

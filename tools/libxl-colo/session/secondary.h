@@ -36,6 +36,7 @@
 #include "lobby.h"
 #include "paths.h"
 #include "proto.h"
+#include "receive-shared.h"
 #include "record.h"
 #include "records.h"
 #include "restore.h"
@@ -47,24 +48,6 @@
 #define SECONDARY_GUARD   6
 #define SECONDARY_CONNS   7
 #define SECONDARY_WAITERS 4
-
-/**
- * struct receive_shared - from the secondary's worker to its guard
- * @known: @uuid_raw and @name are set
- * @building: there may be a half-built copy
- * @opening: our copy was chosen to run; @open: it runs as @domid
- * @disk: images that are served for the copy, @ndisks of them
- * @vif: interfaces whose packets the worker takes, @nvifs of them
- */
-struct receive_shared {
-    _Atomic bool known, building, opening, open;
-    _Atomic uint32_t domid, ndisks, nvifs;
-    uint8_t uuid_raw[16];
-    char uuid[37];
-    char name[256];
-    char disk[DISKLIST_MAX][DISKLIST_PATH_MAX + 1];
-    char vif[WIRE_VIFS_MAX][IFNAMSIZ];
-};
 
 /**
  * struct secondary - see above
@@ -144,6 +127,9 @@ struct secondary {
 
 /* secondary.c: the worker's life. Return: its exit status. */
 int secondary_run(struct receive_shared *sh, int sync);
+/* The same for one that takes the place of a worker which was killed while the
+ * guest ran here. */
+int secondary_resume(struct receive_shared *sh);
 
 void secondary_event(struct secondary *s, enum sec_ev ev, uint64_t n);
 /* The same with the lock held. */
@@ -185,8 +171,13 @@ void secondary_disks_drop(struct secondary *s);
 /* secondary-epoch.c */
 int secondary_start_data(struct secondary *s, struct xlc_error *err);
 
+/* secondary-resume.c */
+int secondary_take_place(struct secondary *s, struct xlc_error *err);
+
 /* secondary-open.c */
 void secondary_start_work(struct secondary *s);
+/* With the lock held: tell where the guest is. */
+void secondary_announce_begin(struct secondary *s);
 void secondary_announce(struct secondary *s, uint64_t now_ms);
 
 /* secondary-primary.c: does the primary (or its guard) wait for how the

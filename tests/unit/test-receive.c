@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-receive.c - The receiver's guard, whose worker is killed
+ *
+ * The real receive.c and its processes; what they would do to a guest is a
+ * letter in a pipe.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "diskserve.h"
+#include "log.h"
+#include "monitor.h"
+#include "plane.h"
+#include "restore.h"
+#include "secondary.h"
+#include "tap.h"
+#include "xlcolo.h"
+
+#define PATIENCE_MS 20000
+
+/**
+ * now - between this process and those of receive.c
+ * @open: the worker's guest runs here; or its copy is still being built
+ * @refuse: a successor can't take the place; @leave: the worker ends in order
+ * @worker, @monitor: the newest
+ * @kept: the successor had the tables' memory; @domid: what the monitor got
+ */
+static struct {
+    _Atomic bool open, refuse, leave, kept;
+    _Atomic pid_t worker, monitor;
+    _Atomic uint32_t domid;
+} *now;
+
+static int letters[2], gone[2];
+
+static void say(char c)
+{
+    if (write(letters[1], &c, 1) != 1) _exit(99);
+}
+
+/* The next letter; 0: none comes. */
+static char hear(int ms)
+{
+    struct pollfd p = { .fd = letters[0], .events = POLLIN };
+    char c;
+
+    return poll(&p, 1, ms) == 1 && read(letters[0], &c, 1) == 1 ? c : 0;
+}
+
+/* ---- What is not here: Xen, and the two workers -------------------------- */
+
+int secondary_run(struct receive_shared *sh, int sync)
+{
+    if (write(sync, "+", 1) != 1) return 1;
+    close(sync);
+    now->worker = getpid();
+    snprintf(sh->name, sizeof(sh->name), "g1");
+    memcpy(sh->vif[0], "vif9.0", 7);
+    sh->nvifs = 1;
+    sh->known = sh->building = true;
+    if (now->open) {
+        sh->domid = 9;
+        sh->building = false;
+        sh->open = true;
+    }
+    if (now->leave) {
+        sh->nvifs = 0;
+        sh->finished = true;
+        say('w');
+        return 0;
+    }
+    say('W');
+    for (;;)
+        pause();
+}
+
+int secondary_resume(struct receive_shared *sh)
+{
+    now->kept = sh->keep.fd > 0 && sh->nvifs == 1 && !sh->finished;
+    if (now->refuse) {
+        sh->finished = true;
+        say('r');
+        return 1;
+    }
+    now->worker = getpid();
+    say('R');
+    for (;;)
+        pause();
+}
+
+/* Until the guest is gone. */
+int monitor_run(uint32_t domid, struct xlc_error *err)
+{
+    char c;
+
+    (void)err;
+    now->domid = domid;
+    now->monitor = getpid();
+    say('M');
+    return read(gone[0], &c, 1) == 1 ? 0 : -EIO;
+}
+
+int plane_clear(struct tc *tc, const char *vif, struct xlc_error *err)
+{
+    (void)tc, (void)err;
+    say(strcmp(vif, "vif9.0") ? '?' : 'C');
+    return 0;
+}
+
+int tc_open(struct tc *tc, struct xlc_error *err)
+{
+    (void)tc, (void)err;
+    return 0;
+}
+
+void tc_close(struct tc *tc)
+{
+    (void)tc;
+}
+
+int restore_sweep(const uint8_t uuid[16], struct xlc_error *err)
+{
+    (void)uuid, (void)err;
+    say('S');
+    return 0;
+}
+
+int diskserve_end(const char *image, struct xlc_error *err)
+{
+    (void)image, (void)err;
+    return 0;
+}
+
+void daemon_detach(const char *role, const char *name)
+{
+    (void)role, (void)name;
+}
+
+void daemon_scope(const char *const *argv)
+{
+    (void)argv;
+}
+
+void conn_secret_wipe(struct conn_secret *s)
+{
+    (void)s;
+}
+
+/* ---- Tests -------------------------------------------------------------- */
+
+/* A receiver, whose worker has booted. Return: did its guard start it? */
+static bool begin(bool opened)
+{
+    now->open = opened;
+    now->refuse = now->leave = now->kept = false;
+    fflush(stdout);
+    return !xlc_receive(false);
+}
+
+static void kill_worker(void)
+{
+    kill(now->worker, SIGKILL);
+}
+
+/* The guest is gone: does the guard end, without another word? */
+static bool end(void)
+{
+    int status = -1;
+
+    if (write(gone[1], "g", 1) != 1) return false;
+    return wait(&status) > 0 && !status && !hear(0);
+}
+
+/* Both letters, in any order. */
+static bool both(char a, char b)
+{
+    char one = hear(PATIENCE_MS), two = hear(PATIENCE_MS);
+
+    return (one == a && two == b) || (one == b && two == a);
+}
+
+static void test_successors(void)
+{
+    pid_t first;
+
+    ok(begin(true) && both('W', 'M') && now->domid == 9,
+       "the guest runs here, and has a monitor");
+    first = now->worker;
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'R' && now->kept && now->worker != first,
+       "rule_B4: a worker that is killed has a successor, who gets the "
+       "tables' memory");
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'R', "which has one, too");
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'C', "but not again and again at once: then the "
+       "vif goes its direct way");
+    ok(end(), "the guard stays until the guest is gone");
+}
+
+static void test_refused(void)
+{
+    ok(begin(true) && both('W', 'M'), "another");
+    now->refuse = true;
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'r' && hear(PATIENCE_MS) == 'C',
+       "a successor that can't take the place: the direct way");
+    ok(end(), "and the guard stays");
+}
+
+static void test_in_order(void)
+{
+    now->leave = true;
+    now->open = true;
+    fflush(stdout);
+    now->refuse = false;
+    ok(!xlc_receive(false) && both('w', 'M'), "a worker that ended in order");
+    ok(!hear(600), "has no successor");
+    ok(end(), "nor is anything left to be done");
+    ok(begin(true) && both('W', 'M') && end(),
+       "the guest goes first: the worker is told, and has none either");
+}
+
+static void test_before(void)
+{
+    int status = -1;
+
+    ok(begin(false) && hear(PATIENCE_MS) == 'W', "before a takeover");
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'S' && wait(&status) > 0 && !hear(0),
+       "what a killed worker left is removed, and that is all");
+}
+
+int main(void)
+{
+    now = mmap(NULL, sizeof(*now), PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (now == MAP_FAILED || pipe(letters) || pipe(gone)) return 99;
+    test_successors();
+    test_refused();
+    test_in_order();
+    test_before();
+    return done_testing();
+}
