@@ -49,7 +49,7 @@ STEPS = (
     ("7c", "B", WHOLE, "colo_secondary_apply", "new"),
     ("8a", "A", CUT, "proxy_primary_commit", "new"),
     ("8b", "B", WHOLE, "xen_pause", "new"),
-    ("8c", "B", WHOLE, "inplace_devices_close", "new"),
+    ("8c", "B", WHOLE, "xen_close", "new"),
     ("9a", "B", WHOLE, "svmdisks_checkpoint", "new"),
     ("9b", "B", WHOLE, "proxy_secondary_cut", "new"),
     ("10a", "B", WHOLE, "xen_reset", "new"),
