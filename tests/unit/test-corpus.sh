@@ -28,12 +28,12 @@ check() {
 
 # same_seeds MAKER FOLDER: the maker's files are in the folder, unchanged
 same_seeds() {
+    rm -rf "$tmp/seeds"
     mkdir "$tmp/seeds" || return 1
     "$1" "$tmp/seeds" || return 1
     for seed in "$tmp/seeds"/*; do
         cmp "$seed" "$2/${seed##*/}" || return 1
     done
-    rm -rf "$tmp/seeds"
 }
 
 for dir in "$abs_top_srcdir"/tests/fuzz/corpus/*; do

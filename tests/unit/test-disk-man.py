@@ -64,9 +64,9 @@ def known(key):
 def sentences():
     """Quoted in the manual, so they must be said."""
     said = ""
-    for folder in "tools/libxl-colo/disk", "tools/xl-ext":
+    for folder in "tools/libxl-colo/disk", "tools/xl-ext", "hotplug":
         for name in sorted(os.listdir(os.path.join(SRC, folder))):
-            if name.endswith(".c"):
+            if name.endswith((".c", ".in")):
                 said += text_of(folder, name)
     said = re.sub(r'"\s*(PRIu64)?\s*"', "", said)
     md = text_of("docs", "disk.md")
