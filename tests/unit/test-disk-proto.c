@@ -223,7 +223,7 @@ static void queue_spares(void)
         ok(peerq_push(&q, peerq_make(buf, len, 7)) == 1, "%u octets", len);
         old = peerq_pop(&q);
         right = right && old->m.len == len && old->m.off == 7 &&
-                old->cost == len + PEERQ_OVERHEAD && old->room >= len &&
+                old->cost == old->room + PEERQ_OVERHEAD && old->room >= len &&
                 old->room / 2 <= len && !memcmp(old->m.data, buf, len);
         peerq_free(&q, old);
         memset(buf, (int)len, DISKPROTO_DATA_MAX);

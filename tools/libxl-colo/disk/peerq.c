@@ -154,7 +154,8 @@ static struct peerq_item *make(enum diskproto_type type, const void *buf,
     i->m.off = off;
     i->m.data = len ? i->data : NULL;
     i->m.len = len;
-    i->cost = PEERQ_OVERHEAD + (uint64_t)len;
+    /* All of a room may have been written to by somebody larger. */
+    i->cost = PEERQ_OVERHEAD + (len ? (uint64_t)i->room : 0u);
     if (len) memcpy(i->data, buf, len);
     return i;
 }
