@@ -173,7 +173,7 @@ static bool insist(struct secondary *s,
         r = step(s, &e);
         if (!r) return still_ours(s);
         note(s, &e);
-        if (r == -EINTR) {
+        if (r == -EINTR && s->dismissed && s->dead_wait) {
             log_error("%s: %s", s->rec.name, e.msg);
             secondary_event(s, SEC_EV_OPEN_FAILED, 0);
             return false;
