@@ -6,7 +6,7 @@
  * -------------------
  * The peer says what time its clock shows (PROTO_CLOCK) with each heartbeat.
  * What it said is older than its arrival by the time on the way, so each word
- * is too low, never too high: the highest of the newest few is the best. When
+ * is too low, never too high: the highest of the newest ones is the best. When
  * the peer's clock is set back, the old ones are soon forgotten.
  *
  * A hypervisor adds whole seconds to its own clock for a guest. They are those
@@ -25,7 +25,7 @@
 
 #include "proto.h"
 
-#define WALLCLOCK_SAMPLES  8u
+#define WALLCLOCK_SAMPLES  64u
 #define WALLCLOCK_ERROR_US 600000
 /* Clocks that differ by so much are worth a word. */
 #define WALLCLOCK_FAR_US   1000000
