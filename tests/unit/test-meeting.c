@@ -51,9 +51,12 @@ void secondary_event(struct secondary *sec, enum sec_ev ev, uint64_t n)
     secondary_event_locked(sec, ev, n);
 }
 
+static unsigned int data_begun;
+
 int secondary_start_data(struct secondary *sec, struct xlc_error *err)
 {
     (void)sec, (void)err;
+    data_begun++;
     return 0;
 }
 
@@ -257,9 +260,9 @@ static void test_clock(void)
     end();
 }
 
-/* A stream of the primary's proxy, as its @n-th attempt. Return: it is let in,
- * or not */
-static bool proxy_comes(uint32_t n)
+/* A connection of @channel, as its @n-th attempt. Return: it is let in, or
+ * not */
+static bool comes(uint8_t channel, uint32_t n)
 {
     int fd = conn_dial("127.0.0.1", s.port, clock_ms() + 1000, NULL);
     uint64_t until = clock_ms() + WAIT_MS;
@@ -267,7 +270,7 @@ static bool proxy_comes(uint32_t n)
     struct conn *c = NULL;
     bool in = false;
 
-    if (fd < 0 || conn_client(&c, fd, &s.secret, PROTO_CH_PROXY, 0, n, NULL))
+    if (fd < 0 || conn_client(&c, fd, &s.secret, channel, 0, n, NULL))
         abort();
     while (!in && !conn_io(c, &e) && clock_ms() < until) {
         turn(PROTO_PRIM_PROTECTED);
@@ -277,6 +280,39 @@ static bool proxy_comes(uint32_t n)
     ok(in || e.status, "attempt %u has an answer", n);
     conn_free(c);
     return in;
+}
+
+/* A stream of the primary's proxy. */
+static bool proxy_comes(uint32_t n)
+{
+    return comes(PROTO_CH_PROXY, n);
+}
+
+/* Epochs come on one connection, while the copy is being built. */
+static void test_data(void)
+{
+    struct restore *const building = (struct restore *)&shared;
+
+    begin();
+    s.m.state = SEC_OPEN;
+    data_begun = 0;
+    ok(!comes(PROTO_CH_DATA, 1) && !s.data, "who came in place of another "
+       "receiver takes no data");
+    s.m.state = SEC_SYNCING;
+    ok(!comes(PROTO_CH_DATA, 2) && !s.data, "nor does one that builds no copy");
+    s.restore = building;
+    for (unsigned int i = SEC_PAIRED; i < SEC_NSTATES; i++) {
+        s.m.state = (enum sec_state)i;
+        ok(!comes(PROTO_CH_DATA, 3 + i) && !s.data && !data_begun,
+           "nor is it let in when it is %s", sec_state_name(s.m.state));
+    }
+    s.m.state = SEC_SYNCING;
+    ok(comes(PROTO_CH_DATA, 3) && s.data && data_begun == 1,
+       "one that builds a copy takes it");
+    ok(!comes(PROTO_CH_DATA, 20) && data_begun == 1, "but once");
+    conn_free(s.data);
+    s.data = NULL;
+    end();
 }
 
 /* How often @what is in the log. */
@@ -331,6 +367,7 @@ int main(void)
     test_flood();
     test_disks_taken();
     test_clock();
+    test_data();
     test_dead_proxy();
     return done_testing();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * test-receive.c - The receiver's guard, whose worker is killed
+ * test-receive.c - The receiver's guard, whose worker or monitor is killed
  *
  * The real receive.c and its processes; what they would do to a guest is a
  * letter in a pipe.
@@ -31,13 +31,15 @@
  * now - between this process and those of receive.c
  * @open: the worker's guest runs here; or its copy is still being built
  * @refuse: a successor can't take the place; @leave: the worker ends in order
+ * @rude: nor does it when it is asked to
  * @worker, @monitor: the newest
  * @kept: the successor had the tables' memory; @domid: what the monitor got
+ * @wiped: how often the key was forgotten
  */
 static struct {
-    _Atomic bool open, refuse, leave, kept;
+    _Atomic bool open, refuse, leave, rude, kept;
     _Atomic pid_t worker, monitor;
-    _Atomic uint32_t domid;
+    _Atomic uint32_t domid, wiped;
 } *now;
 
 static int letters[2], gone[2];
@@ -58,11 +60,30 @@ static char hear(int ms)
 
 /* ---- What is not here: Xen, and the two workers -------------------------- */
 
+static struct receive_shared *worker_sh;
+
+static void in_order(int sig)
+{
+    (void)sig;
+    worker_sh->nvifs = 0;
+    worker_sh->finished = true;
+    _exit(0);
+}
+
+static void work_on(struct receive_shared *sh, char word)
+{
+    worker_sh = sh;
+    if (!now->rude) signal(SIGTERM, in_order);
+    now->worker = getpid();
+    say(word);
+    for (;;)
+        pause();
+}
+
 int secondary_run(struct receive_shared *sh, int sync)
 {
     if (write(sync, "+", 1) != 1) return 1;
     close(sync);
-    now->worker = getpid();
     snprintf(sh->name, sizeof(sh->name), "g1");
     memcpy(sh->vif[0], "vif9.0", 7);
     sh->nvifs = 1;
@@ -78,9 +99,8 @@ int secondary_run(struct receive_shared *sh, int sync)
         say('w');
         return 0;
     }
-    say('W');
-    for (;;)
-        pause();
+    work_on(sh, 'W');
+    return 0;
 }
 
 int secondary_resume(struct receive_shared *sh)
@@ -91,22 +111,23 @@ int secondary_resume(struct receive_shared *sh)
         say('r');
         return 1;
     }
-    now->worker = getpid();
-    say('R');
-    for (;;)
-        pause();
+    work_on(sh, 'R');
+    return 0;
 }
 
-/* Until the guest is gone. */
-int monitor_run(uint32_t domid, struct xlc_error *err)
+/* Until the guest is gone, or the monitor fails. */
+int monitor_run(_Atomic uint32_t *domid, struct xlc_error *err)
 {
     char c;
 
-    (void)err;
-    now->domid = domid;
+    now->domid = *domid;
     now->monitor = getpid();
     say('M');
-    return read(gone[0], &c, 1) == 1 ? 0 : -EIO;
+    while (read(gone[0], &c, 1) == 1 && c == 'b') {
+        *domid = 12; /* it was started again */
+        say('B');
+    }
+    return c == 'g' ? 0 : xlc_error_set(err, -EIO, "no events");
 }
 
 int plane_clear(struct tc *tc, const char *vif, struct xlc_error *err)
@@ -153,6 +174,7 @@ void daemon_scope(const char *const *argv)
 void conn_secret_wipe(struct conn_secret *s)
 {
     (void)s;
+    now->wiped++;
 }
 
 /* ---- Tests -------------------------------------------------------------- */
@@ -161,7 +183,8 @@ void conn_secret_wipe(struct conn_secret *s)
 static bool begin(bool opened)
 {
     now->open = opened;
-    now->refuse = now->leave = now->kept = false;
+    now->refuse = now->leave = now->rude = now->kept = false;
+    now->wiped = 0;
     fflush(stdout);
     return !xlc_receive(false);
 }
@@ -171,13 +194,32 @@ static void kill_worker(void)
     kill(now->worker, SIGKILL);
 }
 
-/* The guest is gone: does the guard end, without another word? */
-static bool end(void)
+static void tell_monitor(char c)
+{
+    if (write(gone[1], &c, 1) != 1) abort();
+}
+
+/* The guard is there until now, then it ends, without another word. */
+static bool ends(void)
 {
     int status = -1;
 
-    if (write(gone[1], "g", 1) != 1) return false;
     return wait(&status) > 0 && !status && !hear(0);
+}
+
+/* So it does when the guest is gone. */
+static bool end(void)
+{
+    if (waitpid(-1, NULL, WNOHANG)) return false;
+    tell_monitor('g');
+    return ends();
+}
+
+/* A monitor that is killed has a successor, as long as there is a guard. */
+static bool guarded(void)
+{
+    kill(now->monitor, SIGKILL);
+    return hear(PATIENCE_MS) == 'M';
 }
 
 /* Both letters, in any order. */
@@ -200,11 +242,41 @@ static void test_successors(void)
        "rule_B4: a worker that is killed has a successor, who gets the "
        "tables' memory");
     kill_worker();
-    ok(hear(PATIENCE_MS) == 'R', "which has one, too");
+    ok(hear(PATIENCE_MS) == 'R' && !now->wiped, "which has one, too");
     kill_worker();
-    ok(hear(PATIENCE_MS) == 'C', "but not again and again at once: then the "
-       "vif goes its direct way");
-    ok(end(), "the guard stays until the guest is gone");
+    ok(hear(PATIENCE_MS) == 'C' && now->wiped, "but not again and again at "
+       "once: then the vif goes its direct way, and nobody has the key");
+    ok(guarded() && end(), "the guard stays until the guest is gone");
+}
+
+static void test_monitor(void)
+{
+    ok(begin(true) && both('W', 'M'), "a monitor is killed");
+    tell_monitor('b');
+    ok(hear(PATIENCE_MS) == 'B' && guarded() && now->domid == 12,
+       "another one goes on with the domain that this one started");
+    ok(!now->wiped && end(), "and nothing else was touched");
+
+    ok(begin(true) && both('W', 'M'), "one fails");
+    tell_monitor('x');
+    ok(hear(PATIENCE_MS) == 'M' && end(), "it has a successor, too");
+
+    ok(begin(true) && both('W', 'M') && guarded() && guarded(), "one is "
+       "killed again and again");
+    kill(now->monitor, SIGKILL);
+    ok(!hear(600), "at last it has none");
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'R' && now->kept, "the worker still has");
+    kill(now->worker, SIGTERM);
+    ok(ends(), "until it ends in order");
+
+    ok(begin(true) && both('W', 'M'), "the guest is gone");
+    now->rude = true;
+    kill_worker();
+    ok(hear(PATIENCE_MS) == 'R', "and the worker is killed at once");
+    tell_monitor('g');
+    ok(hear(PATIENCE_MS) == 'C' && ends(), "what it had on the vifs is not "
+       "left there");
 }
 
 static void test_refused(void)
@@ -212,17 +284,17 @@ static void test_refused(void)
     ok(begin(true) && both('W', 'M'), "another");
     now->refuse = true;
     kill_worker();
-    ok(hear(PATIENCE_MS) == 'r' && hear(PATIENCE_MS) == 'C',
+    ok(hear(PATIENCE_MS) == 'r' && hear(PATIENCE_MS) == 'C' && now->wiped,
        "a successor that can't take the place: the direct way");
-    ok(end(), "and the guard stays");
+    ok(guarded() && end(), "and the guard stays");
 }
 
 static void test_in_order(void)
 {
     now->leave = true;
     now->open = true;
+    now->refuse = now->rude = false;
     fflush(stdout);
-    now->refuse = false;
     ok(!xlc_receive(false) && both('w', 'M'), "a worker that ended in order");
     ok(!hear(600), "has no successor");
     ok(end(), "nor is anything left to be done");
@@ -247,6 +319,7 @@ int main(void)
     if (now == MAP_FAILED || pipe(letters) || pipe(gone)) return 99;
     test_successors();
     test_refused();
+    test_monitor();
     test_in_order();
     test_before();
     return done_testing();

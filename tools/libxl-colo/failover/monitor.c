@@ -185,8 +185,10 @@ int monitor_act(uint32_t *domid_r, struct xlc_error *err)
     return rc;
 }
 
-static int run(uint32_t domid, bool *gone_r, struct xlc_error *err)
+static int run(_Atomic uint32_t *domid_r, bool *gone_r,
+               struct xlc_error *err)
 {
+    uint32_t domid = *domid_r;
     libxl_ctx *ctx;
     int rc = xlctx_new(&ctx, err);
 
@@ -205,12 +207,13 @@ static int run(uint32_t domid, bool *gone_r, struct xlc_error *err)
         if (ev) libxl_event_free(ctx, ev);
         libxl_evdisable_domain_death(ctx, death);
         if (!rc) rc = look_and_act(ctx, &domid, gone_r, err);
+        if (domid) *domid_r = domid;
     }
     libxl_ctx_free(ctx);
     return rc;
 }
 
-int monitor_run(uint32_t domid, struct xlc_error *err)
+int monitor_run(_Atomic uint32_t *domid, struct xlc_error *err)
 {
     bool gone = false;
 
@@ -272,7 +275,7 @@ static void *reunion_thread(void *opaque)
 }
 
 /* Both at once: the monitor's end is the end of the other. */
-static void stay(uint32_t domid, bool act, struct looker *l)
+static void stay(_Atomic uint32_t *domid, bool act, struct looker *l)
 {
     struct xlc_error e = XLC_ERROR_INIT;
     const uint64_t one = 1;
@@ -307,6 +310,7 @@ int monitor_daemon(uint32_t domid, const char *name, bool act,
 {
     struct xlc_error e = XLC_ERROR_INIT;
     struct looker l = { .stop = -1 };
+    _Atomic uint32_t at = domid;
     pid_t pid;
 
     /* What the caller wipes is not the child's. */
@@ -322,7 +326,7 @@ int monitor_daemon(uint32_t domid, const char *name, bool act,
     /* Twice, so that nobody has to reap it. */
     if (fork()) _exit(0);
     daemon_detach("monitor", name);
-    if (r) stay(domid, act, &l);
-    else if (monitor_run(domid, &e)) log_error("%s: %s", name, e.msg);
+    if (r) stay(&at, act, &l);
+    else if (monitor_run(&at, &e)) log_error("%s: %s", name, e.msg);
     _exit(0);
 }

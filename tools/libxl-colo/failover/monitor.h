@@ -26,10 +26,13 @@ int monitor_act(uint32_t *domid_r, struct xlc_error *err);
 /**
  * monitor_run() - watch a domain until it is gone, acting on each end
  *
+ * @domid: it; the one that was started instead is written there, for another
+ *         process that goes on from there should this one be killed
+ *
  * Blocks; for a process of its own. Return: 0 when there is nothing left to
  * watch
  */
-int monitor_run(uint32_t domid, struct xlc_error *err);
+int monitor_run(_Atomic uint32_t *domid, struct xlc_error *err);
 
 struct reunion;
 

@@ -15,8 +15,9 @@
  * should the worker be killed, that connections of before the takeover go
  * through (RULES B4), the guard forks one in its place (secondary-resume.c).
  * The vifs drop everything meanwhile. If that can't be, it gives them their
- * direct way. The guard itself has no thread and no libxl, so that it may fork
- * at any time (PLATFORM 7.6).
+ * direct way. So it does for a monitor, whose end counts as the guest's only
+ * if it says so. The guard itself has no thread and no libxl, so that it may
+ * fork at any time (PLATFORM 7.6).
  */
 #include <config.h>
 
@@ -43,17 +44,18 @@
 
 /* How often the guard looks whether the guest runs here by now. */
 #define LOOK_MS 200
-/* A worker that lives for less than this was killed early; after so many the
- * guard gives up. */
+/* A child that lives for less than this was killed early; after so many of a
+ * kind the guard gives up. */
 #define EARLY_MS  3000u
 #define EARLY_MAX 3u
 
 /* What the worker had on the vifs of the guest, which runs here, drops all
  * that they carry now that the worker is gone. */
-static void clear_planes(const struct receive_shared *sh)
+static void clear_planes(struct receive_shared *sh)
 {
     struct xlc_error e = XLC_ERROR_INIT;
     struct tc tc;
+    int r = 0;
 
     if (!sh->nvifs) return;
     if (tc_open(&tc, &e)) {
@@ -62,10 +64,13 @@ static void clear_planes(const struct receive_shared *sh)
     }
     for (uint32_t i = 0; i < sh->nvifs; i++) {
         xlc_error_clear(&e);
-        if (plane_clear(&tc, sh->vif[i], &e))
-            log_error("%s: %s", sh->name, e.msg);
+        if (!plane_clear(&tc, sh->vif[i], &e)) continue;
+        log_error("%s: %s", sh->name, e.msg);
+        r = e.status;
     }
     tc_close(&tc);
+    if (r) return;
+    sh->nvifs = 0;
     log_error("%s: the receiver is gone; packets go their direct way, and "
               "connections from before the takeover may break", sh->name);
 }
@@ -96,15 +101,22 @@ static void after_kill(struct receive_shared *sh)
 /* ----- while the guest runs here ----- */
 
 /**
+ * struct kept - a child that gets a successor
+ * @since_ms: when it was started; @early: how many were killed early
+ */
+struct kept {
+    struct child child;
+    uint64_t since_ms;
+    unsigned int early;
+};
+
+/**
  * struct stay - the guard while the guest runs here
  * @worker, @monitor: its children
- * @since_ms: when the worker was started; @early: how many were killed early
  */
 struct stay {
     struct receive_shared *sh;
-    struct child worker, monitor;
-    uint64_t since_ms;
-    unsigned int early;
+    struct kept worker, monitor;
 };
 
 /* Fork @job(sh), whose result is its exit status; it gets @sig, if any, when
@@ -131,58 +143,100 @@ static int monitor(struct receive_shared *sh)
 {
     struct xlc_error e = XLC_ERROR_INIT;
 
-    if (!monitor_run(sh->domid, &e)) return 0;
+    if (!monitor_run(&sh->domid, &e)) {
+        sh->watched_out = true;
+        return 0;
+    }
     log_error("%s: %s", sh->name, e.msg);
     return 1;
+}
+
+/* It is gone, and was not done. Return: may there be another one? */
+static bool once_more(struct kept *k)
+{
+    uint64_t now = clock_ms();
+
+    k->early = now - k->since_ms < EARLY_MS ? k->early + 1 : 0;
+    k->since_ms = now;
+    return k->early < EARLY_MAX;
 }
 
 /* The worker is gone. One that was killed gets a successor. */
 static void succeed(struct stay *st)
 {
     struct receive_shared *sh = st->sh;
-    uint64_t now = clock_ms();
-    bool killed = !sh->finished;
+    struct child *c = &st->worker.child;
 
-    child_wait(&st->worker); /* its descriptor */
-    st->early = now - st->since_ms < EARLY_MS ? st->early + 1 : 0;
-    st->since_ms = now;
-    if (killed && st->early < EARLY_MAX) {
+    child_wait(c); /* its descriptor */
+    if (sh->finished) {
+        log_debug("%s: the receiver ended in order", sh->name);
+    } else if (once_more(&st->worker)) {
         log_error("%s: the receiver was killed; another one takes its place",
                   sh->name);
-        if (!start(&st->worker, sh, secondary_resume, SIGTERM)) return;
-    } else if (killed) {
+        if (!start(c, sh, secondary_resume, SIGTERM)) return;
+    } else {
         log_error("%s: the receiver was killed again and again", sh->name);
     }
+    conn_secret_wipe(&sh->secret); /* nobody needs it any more */
     clear_planes(sh);
 }
 
-/* Until the guest is gone, or somebody protects it anew. */
+static bool watch(struct stay *st)
+{
+    if (!start(&st->monitor.child, st->sh, monitor, 0)) return true;
+    log_error("%s: nobody acts on its shutdown, reboot or crash here",
+              st->sh->name);
+    return false;
+}
+
+/* The monitor is gone, and the guest is not as far as anybody knows. Return:
+ * has it another one? */
+static bool watch_again(struct stay *st)
+{
+    const char *name = st->sh->name;
+
+    child_wait(&st->monitor.child);
+    if (!once_more(&st->monitor)) {
+        log_error("%s: its monitor was killed, or failed, again and again: "
+                  "nobody acts on its shutdown, reboot or crash here", name);
+        return false;
+    }
+    log_error("%s: its monitor was killed, or failed; another one takes its "
+              "place", name);
+    return watch(st);
+}
+
+/* Until the guest is gone, or somebody protects it anew; without a monitor, as
+ * long as there is a worker. */
 static void guard_guest(struct receive_shared *sh, struct child *worker)
 {
-    struct stay st = { .sh = sh, .worker = *worker, .since_ms = clock_ms() };
-    bool watched = !start(&st.monitor, sh, monitor, 0);
-    bool gone = false;
+    struct stay st = { .sh = sh, .worker = { *worker, clock_ms(), 0 },
+                       .monitor = { { 0, -1 }, clock_ms(), 0 } };
+    struct child *w = &st.worker.child, *m = &st.monitor.child;
+    bool watched = watch(&st), gone = false;
 
-    if (!watched)
-        log_error("%s: nobody acts on its shutdown, reboot or crash here",
-                  sh->name);
-    while (watched ? !child_ended(&st.monitor) : !gone) {
+    while (watched || !gone) {
         struct pollfd pfd[2] = {
-            { .fd = watched ? st.monitor.fd : -1, .events = POLLIN },
-            { .fd = gone ? -1 : st.worker.fd, .events = POLLIN },
+            { .fd = watched ? m->fd : -1, .events = POLLIN },
+            { .fd = gone ? -1 : w->fd, .events = POLLIN },
         };
 
-        if (!gone && child_ended(&st.worker)) {
+        if (watched && child_ended(m)) {
+            if (sh->watched_out) break;
+            watched = watch_again(&st);
+            continue;
+        }
+        if (!gone && child_ended(w)) {
             succeed(&st);
-            gone = !st.worker.pid;
+            gone = !w->pid;
             continue;
         }
         if (poll(pfd, 2, LOOK_MS) < 0 && errno != EINTR)
             log_error("poll: %s", strerror(errno));
     }
-    if (watched) child_wait(&st.monitor);
-    child_kill(&st.worker, SIGTERM);
-    *worker = st.worker;
+    child_wait(m);
+    child_kill(w, SIGTERM);
+    *worker = *w;
 }
 
 static void guard_worker(struct receive_shared *sh, pid_t worker)
@@ -205,6 +259,8 @@ static void guard_worker(struct receive_shared *sh, pid_t worker)
         guard_guest(sh, &child);
     }
     child_wait(&child);
+    /* It was killed just now. */
+    if (sh->open && !sh->finished) clear_planes(sh);
     after_kill(sh);
     conn_secret_wipe(&sh->secret);
     keepfile_close(&sh->keep);

@@ -3,7 +3,8 @@
  * receive-shared.h - What a receiver leaves for its guard, and its successor
  *
  * An anonymous shared mapping made before the forks. The worker writes; the
- * guard reads, and a worker that takes the place of one that was killed.
+ * guard reads, and a worker that takes the place of one that was killed. What
+ * the monitor and the guard write is said.
  */
 #ifndef XLC_RECEIVE_SHARED_H
 #define XLC_RECEIVE_SHARED_H
@@ -24,7 +25,8 @@
  * struct receive_shared - from the secondary's worker to its guard
  * @known: @uuid_raw and @name are set
  * @building: there may be a half-built copy
- * @opening: our copy was chosen to run; @open: it runs as @domid
+ * @opening: our copy was chosen to run; @open: it runs as @domid, or, started
+ *           again by its monitor, did; @watched_out: the monitor is done
  * @disk: images that are served for the copy, @ndisks of them
  * @vif: interfaces whose packets the worker takes, @nvifs of them
  * @finished: the worker ended in order; if not, while the guest runs here,
@@ -35,7 +37,7 @@
  * @keep: the rewriters' tables
  */
 struct receive_shared {
-    _Atomic bool known, building, opening, open, finished;
+    _Atomic bool known, building, opening, open, finished, watched_out;
     _Atomic uint32_t domid, ndisks, nvifs;
     uint8_t uuid_raw[16];
     char uuid[37];

@@ -38,8 +38,11 @@ static struct conn **slot_of(struct secondary *s, const struct conn *c,
 
     switch (conn_channel(c)) {
     case PROTO_CH_DATA:
+        /* It comes once. Who came in place of another process
+         * (secondary-resume.c) has no copy that is being built. */
+        if (s->data || !s->restore || s->m.state != SEC_SYNCING) return NULL;
         *newest_r = &s->newest_data;
-        return s->data ? NULL : &s->data; /* resuming comes later */
+        return &s->data;
     case PROTO_CH_CTRL:
         i = conn_path(c);
         if (i >= SECONDARY_GUARD) return NULL;

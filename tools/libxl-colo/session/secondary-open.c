@@ -124,12 +124,13 @@ static int first_step(struct secondary *s, struct xlc_error *err)
     if (!s->colo) take_clock(s);
     LOCK_SCOPE(&s->lock);
     if (s->m.state != SEC_OPENING) return 0; /* insist() looks again */
+    s->sh->rec = s->rec;
     r = s->colo ? colo_secondary_go(s->colo, err) :
         restore_unpause(s->restore, err);
     if (r) return r;
-    s->sh->building = false;
-    s->sh->rec = s->rec;
+    /* In this order, whenever the guard finds us killed. */
     s->sh->open = true;
+    s->sh->building = false;
     secondary_announce_begin(s);
     secondary_event_locked(s, SEC_EV_OPENED, 0);
     return 0;

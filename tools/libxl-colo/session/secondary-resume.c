@@ -19,8 +19,8 @@
 #include "log.h"
 #include "secondary.h"
 
-/* Its socket and its port may be had by somebody else by now; that is no
- * reason to leave connections alone. */
+/* Its port may be had by somebody else by now; that is no reason to leave
+ * connections alone. */
 static void listen_again(struct secondary *s)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -65,6 +65,9 @@ int secondary_take_place(struct secondary *s, struct xlc_error *err)
     int r;
 
     daemon_detach("receive", sh->name);
+    /* Somebody who has it has the guest; nothing is touched. */
+    r = control_listen(&s->control, sh->uuid, err);
+    if (r) return r;
     s->hello = sh->hello;
     s->secret = sh->secret;
     s->rec = sh->rec;
@@ -76,8 +79,6 @@ int secondary_take_place(struct secondary *s, struct xlc_error *err)
     if (r) return r;
     log_no_wait();
     secondary_events_begin(s);
-    r = control_listen(&s->control, sh->uuid, err);
-    if (r) return r;
     listen_again(s);
     secondary_announce_begin(s);
     log_warn("%s: this process takes the place of one that was killed",
