@@ -27,6 +27,7 @@
  * @building: there may be a half-built copy
  * @opening: our copy was chosen to run; @open: it runs as @domid, or, started
  *           again by its monitor, did; @watched_out: the monitor is done
+ * @settled: all that a takeover does after the guest was let go is done
  * @disk: images that are served for the copy, @ndisks of them
  * @vif: interfaces whose packets the worker takes, @nvifs of them
  * @finished: the worker ended in order; if not, while the guest runs here,
@@ -38,6 +39,7 @@
  */
 struct receive_shared {
     _Atomic bool known, building, opening, open, finished, watched_out;
+    _Atomic bool settled;
     _Atomic uint32_t domid, ndisks, nvifs;
     uint8_t uuid_raw[16];
     char uuid[37];

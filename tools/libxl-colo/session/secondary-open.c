@@ -233,6 +233,7 @@ static void run_it(struct secondary *s)
     }
     secondary_disks_taken(s);
     if (s->colo) colo_secondary_release(s->colo);
+    s->sh->settled = true;
     log_info("%s: runs here as domain %u, from epoch %llu, %llu ms after the "
              "decision", s->rec.name, domid,
              (unsigned long long)s->rec.epoch,

@@ -9,6 +9,10 @@
  * and those to the administrator. All that is needed is in struct
  * receive_shared; what is not there anymore (half-open connections to the
  * primary, waiting questions) is made again by the other side.
+ *
+ * What is not done again is the end of a takeover, if the worker was killed in
+ * the middle of it: that no other host need be asked about the disks, and that
+ * what the guest writes to its memory is not logged any more.
  */
 #include <config.h>
 
@@ -17,6 +21,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
+#include "plane.h"
 #include "secondary.h"
 
 /* Its port may be had by somebody else by now; that is no reason to leave
@@ -58,9 +63,51 @@ static int take_packets(struct secondary *s, struct xlc_error *err)
     return r;
 }
 
+/* Connections from before may break; what else is to be done here may not. */
+static void give_up_packets(struct secondary *s)
+{
+    struct receive_shared *sh = s->sh;
+    struct xlc_error e = XLC_ERROR_INIT;
+    bool left = false;
+    struct tc tc;
+
+    secondary_proxy_free(s->proxy);
+    s->proxy = NULL;
+    if (tc_open(&tc, &e)) {
+        log_error("%s: %s", sh->name, e.msg);
+        return;
+    }
+    for (uint32_t i = 0; i < sh->nvifs; i++) {
+        xlc_error_clear(&e);
+        if (!plane_clear(&tc, sh->vif[i], &e)) continue;
+        log_error("%s: %s", sh->name, e.msg);
+        left = true;
+    }
+    tc_close(&tc);
+    if (left) return; /* the guard tries again when we end */
+    sh->nvifs = 0;
+    log_error("%s: its packets go their direct way, and connections from "
+              "before the takeover may break", sh->name);
+}
+
+/* See above. */
+static void warn_unsettled(const struct secondary *s)
+{
+    const struct receive_shared *sh = s->sh;
+
+    if (sh->settled) return;
+    log_warn("%s: that process was killed at the end of the takeover%s%s",
+             sh->name, sh->ndisks ? "; before the guest is started again from "
+             "its disks the other host will be asked" : "",
+             sh->hello.caps & PROTO_CAP_COLO ? "; the guest may run more "
+             "slowly (its writes to memory are logged) until it is started, "
+             "migrated or protected anew" : "");
+}
+
 int secondary_take_place(struct secondary *s, struct xlc_error *err)
 {
     const struct receive_shared *sh = s->sh;
+    struct xlc_error e = XLC_ERROR_INIT;
     uint64_t now = clock_ms();
     int r;
 
@@ -75,13 +122,16 @@ int secondary_take_place(struct secondary *s, struct xlc_error *err)
     take_state(s);
     paths_init(&s->paths, s->hello.limit_ms + s->hello.limit_ms / 4, now);
     /* First what clients wait for. */
-    r = take_packets(s, err);
-    if (r) return r;
+    if (take_packets(s, &e)) {
+        log_error("%s: %s", s->rec.name, e.msg);
+        give_up_packets(s);
+    }
     log_no_wait();
     secondary_events_begin(s);
     listen_again(s);
     secondary_announce_begin(s);
     log_warn("%s: this process takes the place of one that was killed",
              s->rec.name);
+    warn_unsettled(s);
     return 0;
 }
