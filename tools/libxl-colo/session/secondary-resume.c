@@ -94,12 +94,13 @@ static void give_up_packets(struct secondary *s)
 static void warn_unsettled(const struct secondary *s)
 {
     const struct receive_shared *sh = s->sh;
+    bool colo = sh->hello.caps & PROTO_CAP_COLO;
 
-    if (sh->settled) return;
+    if (sh->settled || (!sh->ndisks && !colo)) return;
     log_warn("%s: that process was killed at the end of the takeover%s%s",
              sh->name, sh->ndisks ? "; before the guest is started again from "
              "its disks the other host will be asked" : "",
-             sh->hello.caps & PROTO_CAP_COLO ? "; the guest may run more "
+             colo ? "; the guest may run more "
              "slowly (its writes to memory are logged) until it is started, "
              "migrated or protected anew" : "");
 }
