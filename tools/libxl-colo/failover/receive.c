@@ -37,7 +37,7 @@
 #include "diskserve.h"
 #include "log.h"
 #include "monitor.h"
-#include "plane.h"
+#include "receive-vifs.h"
 #include "restore.h"
 #include "secondary.h"
 #include "xlcolo.h"
@@ -49,30 +49,11 @@
 #define EARLY_MS  3000u
 #define EARLY_MAX 3u
 
-/* What the worker had on the vifs of the guest, which runs here, drops all
- * that they carry now that the worker is gone. */
 static void clear_planes(struct receive_shared *sh)
 {
-    struct xlc_error e = XLC_ERROR_INIT;
-    struct tc tc;
-    int r = 0;
-
-    if (!sh->nvifs) return;
-    if (tc_open(&tc, &e)) {
-        log_error("%s: %s", sh->name, e.msg);
-        return;
-    }
-    for (uint32_t i = 0; i < sh->nvifs; i++) {
-        xlc_error_clear(&e);
-        if (!plane_clear(&tc, sh->vif[i], &e)) continue;
-        log_error("%s: %s", sh->name, e.msg);
-        r = e.status;
-    }
-    tc_close(&tc);
-    if (r) return;
-    sh->nvifs = 0;
-    log_error("%s: the receiver is gone; packets go their direct way, and "
-              "connections from before the takeover may break", sh->name);
+    if (receive_vifs_clear(sh))
+        log_error("%s: the receiver is gone; packets go their direct way, and "
+                  "connections from before the takeover may break", sh->name);
 }
 
 static void after_kill(struct receive_shared *sh)

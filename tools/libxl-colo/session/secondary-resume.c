@@ -21,7 +21,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "log.h"
-#include "plane.h"
+#include "receive-vifs.h"
 #include "secondary.h"
 
 /* Its port may be had by somebody else by now; that is no reason to leave
@@ -66,28 +66,12 @@ static int take_packets(struct secondary *s, struct xlc_error *err)
 /* Connections from before may break; what else is to be done here may not. */
 static void give_up_packets(struct secondary *s)
 {
-    struct receive_shared *sh = s->sh;
-    struct xlc_error e = XLC_ERROR_INIT;
-    bool left = false;
-    struct tc tc;
-
     secondary_proxy_free(s->proxy);
     s->proxy = NULL;
-    if (tc_open(&tc, &e)) {
-        log_error("%s: %s", sh->name, e.msg);
-        return;
-    }
-    for (uint32_t i = 0; i < sh->nvifs; i++) {
-        xlc_error_clear(&e);
-        if (!plane_clear(&tc, sh->vif[i], &e)) continue;
-        log_error("%s: %s", sh->name, e.msg);
-        left = true;
-    }
-    tc_close(&tc);
-    if (left) return; /* the guard tries again when we end */
-    sh->nvifs = 0;
-    log_error("%s: its packets go their direct way, and connections from "
-              "before the takeover may break", sh->name);
+    /* What stays closed the guard tries again when we end. */
+    if (receive_vifs_clear(s->sh))
+        log_error("%s: its packets go their direct way, and connections from "
+                  "before the takeover may break", s->sh->name);
 }
 
 /* See above. */
