@@ -208,18 +208,24 @@ static int setup_vif(struct plane *p, struct xlc_error *err)
     return r ? r : check_others(p, true, err);
 }
 
-int plane_setup(struct plane *p, struct tc *tc, const char *vif,
-                struct xlc_error *err)
+/* Nothing of it is there yet, but the vif. */
+static int begin(struct plane *p, struct tc *tc, const char *vif,
+                 struct xlc_error *err)
 {
-    int r;
-
     *p = (struct plane)PLANE_INIT;
     p->tc = tc;
     snprintf(p->vif, sizeof(p->vif), "%s", vif);
     p->ifindex = (int)if_nametoindex(p->vif);
-    if (!p->ifindex)
-        return xlc_error_set(err, -ENODEV, "there is no interface %s",
-                             p->vif);
+    return p->ifindex ? 0 : xlc_error_set(err, -ENODEV, "there is no "
+                                          "interface %s", p->vif);
+}
+
+int plane_setup(struct plane *p, struct tc *tc, const char *vif,
+                struct xlc_error *err)
+{
+    int r = begin(p, tc, vif, err);
+
+    if (r) return r;
     r = setup_tap(p, &p->out, false, err);
     if (!r) r = setup_tap(p, &p->in, true, err);
     if (!r) r = setup_vif(p, err);
@@ -281,15 +287,9 @@ static int replace_filters(struct plane *p, struct xlc_error *err)
 int plane_adopt(struct plane *p, struct tc *tc, const char *vif,
                 struct xlc_error *err)
 {
-    int r;
+    int r = begin(p, tc, vif, err);
 
-    *p = (struct plane)PLANE_INIT;
-    p->tc = tc;
-    snprintf(p->vif, sizeof(p->vif), "%s", vif);
-    p->ifindex = (int)if_nametoindex(p->vif);
-    if (!p->ifindex)
-        return xlc_error_set(err, -ENODEV, "there is no interface %s",
-                             p->vif);
+    if (r) return r;
     /* Whoever had it made it, as far as we know. */
     p->clsact_ours = true;
     r = close_vif(p, err);
