@@ -360,39 +360,49 @@ static void test_token(void)
     pair_close(&pair);
 }
 
+/* Read on until @end octets are there, which are right. */
+static bool read_on(int fd, uint64_t *got, uint64_t end)
+{
+    uint8_t buf[65536];
+
+    while (*got < end) {
+        size_t max = end - *got < sizeof(buf) ? end - *got : sizeof(buf);
+        ssize_t n = recv(fd, buf, max, 0);
+
+        if (n <= 0) return false;
+        for (ssize_t i = 0; i < n; i++, (*got)++)
+            if (buf[i] != octet(*got)) return false;
+    }
+    return true;
+}
+
+/* Both guests run, with two connections. */
+static bool open_two(int *fd, int *fd2)
+{
+    if (!open_pair(0, 3000)) return false;
+    pair_colo(&pair, &err);
+    *fd = pair_connect(&pair, PORT);
+    *fd2 = pair_connect(&pair, PORT);
+    ok(*fd >= 0 && *fd2 >= 0 && upload(*fd, 300000) && download(*fd2, 300000),
+       "two connections, and what they did");
+    return true;
+}
+
 static void test_failover(bool loss)
 {
     struct proxy_secondary_status s;
     uint64_t got = 0, end;
-    uint8_t buf[65536];
-    bool good = true;
+    bool good;
     int fd, fd2;
 
-    if (!open_pair(0, 3000)) return;
-    pair_colo(&pair, &err);
-    fd = pair_connect(&pair, PORT);
-    fd2 = pair_connect(&pair, PORT);
-    ok(fd >= 0 && fd2 >= 0 && upload(fd, 300000) && download(fd2, 300000),
-       "two connections, and what they did");
+    if (!open_two(&fd, &fd2)) return;
     order(fd, 'D', 8 << 20);
-    while (got < 2 << 20 && good) {
-        ssize_t n = recv(fd, buf, sizeof(buf), 0);
-
-        good = n > 0;
-        for (ssize_t i = 0; i < n; i++, got++)
-            good = good && buf[i] == octet(got);
-    }
+    good = read_on(fd, &got, 2 << 20);
     ok(good && same(), "%llu octets of a download, and then",
        (unsigned long long)got);
     ok(!pair_failover(&pair, &err), "the primary dies %s", err.msg);
     if (loss) pair.loss = 50;
-    while (got < 8 << 20 && good) {
-        ssize_t n = recv(fd, buf, sizeof(buf), 0);
-
-        good = n > 0;
-        for (ssize_t i = 0; i < n; i++, got++)
-            good = good && buf[i] == octet(got);
-    }
+    good = good && read_on(fd, &got, 8 << 20);
     ok(good && got == 8 << 20, "the other one goes on with it: %llu of 8 MiB",
        (unsigned long long)got);
     ok(upload(fd, 1 << 20) && download(fd, 1 << 20),
@@ -419,22 +429,6 @@ static void test_failover(bool loss)
     pair_close(&pair);
 }
 
-/* Read on until @end octets are there, which are right. */
-static bool read_on(int fd, uint64_t *got, uint64_t end)
-{
-    uint8_t buf[65536];
-
-    while (*got < end) {
-        size_t max = end - *got < sizeof(buf) ? end - *got : sizeof(buf);
-        ssize_t n = recv(fd, buf, max, 0);
-
-        if (n <= 0) return false;
-        for (ssize_t i = 0; i < n; i++, (*got)++)
-            if (buf[i] != octet(*got)) return false;
-    }
-    return true;
-}
-
 /* RULES B4: the survivor's rewriter is killed in the middle of connections
  * that have an offset, again and again. */
 static void test_killed(void)
@@ -445,12 +439,7 @@ static void test_killed(void)
     bool good;
     int fd, fd2;
 
-    if (!open_pair(0, 3000)) return;
-    pair_colo(&pair, &err);
-    fd = pair_connect(&pair, PORT);
-    fd2 = pair_connect(&pair, PORT);
-    ok(fd >= 0 && fd2 >= 0 && upload(fd, 300000) && download(fd2, 300000),
-       "two connections, and what they did");
+    if (!open_two(&fd, &fd2)) return;
     order(fd, 'D', all);
     ok(read_on(fd, &got, 1 << 20) && !pair_failover(&pair, &err),
        "in the middle of a download the primary dies %s", err.msg);

@@ -323,6 +323,17 @@ static void copy_writes(struct host *b)
     disknode_disconnect(c);
 }
 
+/* A guest on @a, and its copy on @b that runs and has written. */
+static void with_copy(struct host *a, struct host *b)
+{
+    host_open(a, false, 1);
+    host_open(b, true, 2);
+    protect(a, b);
+    control(b, DISKCTL_SVM_OPEN, 0, -1);
+    control(b, DISKCTL_CHECKPOINT, 1, -1);
+    copy_writes(b);
+}
+
 /* A thread syncs the image, and would go on with the overlay that is being
  * merged: that must be there still (the sanitizer says it). */
 static void test_untake(void)
@@ -333,12 +344,7 @@ static void test_untake(void)
     struct diskctl_status st;
     int rc;
 
-    host_open(&a, false, 1);
-    host_open(&b, true, 2);
-    protect(&a, &b);
-    control(&b, DISKCTL_SVM_OPEN, 0, -1);
-    control(&b, DISKCTL_CHECKPOINT, 1, -1);
-    copy_writes(&b);
+    with_copy(&a, &b);
     gate_set(true);
     control(&b, DISKCTL_TAKEOVER, 2, -1);
     gate_wait();
@@ -413,12 +419,7 @@ static void test_half_taken_copy(bool keep)
     struct diskctl_status st;
     int rc;
 
-    host_open(&a, false, 1);
-    host_open(&b, true, 2);
-    protect(&a, &b);
-    control(&b, DISKCTL_SVM_OPEN, 0, -1);
-    control(&b, DISKCTL_CHECKPOINT, 1, -1);
-    copy_writes(&b);
+    with_copy(&a, &b);
     gate.no_bitmap = true;
     rc = disknode_control(b.node, &take, -1, NULL);
     gate.no_bitmap = false;
