@@ -101,6 +101,19 @@ REST = r"""
     true"""
 
 
+def nothing_left(lab, host, script, timeout):
+    """What the script prints there is nothing, within some seconds."""
+    left = ["?"]
+
+    def gone():
+        left[0] = lab.out(host, script)
+        return left[0] == ""
+    try:
+        lab.wait(gone, timeout, "nothing to be left", interval=0.5)
+    except LabError as err:
+        raise AssertionError(f"left on {host}: {left[0]}") from err
+
+
 def no_rest(lab, hosts=("A", "B")):
     """No trace of a protection is left on the hosts (a monitor of a running
     domain is none: xl leaves one, too; nor is the note of its clock, which a
@@ -108,15 +121,7 @@ def no_rest(lab, hosts=("A", "B")):
     closed its connections stays for --limit after all is said, so a trace
     may go a little later; what is there after 20 s is left."""
     for host in hosts:
-        left = ["?"]
-
-        def gone():
-            left[0] = lab.out(host, REST)
-            return left[0] == ""
-        try:
-            lab.wait(gone, 20, "nothing to be left", interval=0.5)
-        except LabError as err:
-            raise AssertionError(f"left on {host}: {left[0]}") from err
+        nothing_left(lab, host, REST, 20)
 
 
 class Clients:

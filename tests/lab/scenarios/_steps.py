@@ -196,12 +196,4 @@ def same_file(report):
 def clear_path(lab, host):
     """Nothing of ours is in the packets' path, once no connection is left
     that needs it, nor a copy."""
-    left = ["?"]
-
-    def gone():
-        left[0] = lab.out(host, PATH)
-        return left[0] == ""
-    try:
-        lab.wait(gone, 180, "nothing to be left", interval=0.5)
-    except LabError as err:
-        raise AssertionError(f"left on {host}: {left[0]}") from err
+    _remus.nothing_left(lab, host, PATH, 180)
