@@ -7,6 +7,7 @@ promise: whatever happens to the server later, the value may never be less.
 
 A connection that breaks is opened again; the request that was in flight
 may or may not have been carried out, so one number more is allowed once.
+With --set it is the client that counts, and sends SET; each reply is OK.
 
 verify: reads the keys again and compares with the report of a count."""
 
@@ -26,6 +27,7 @@ class Connection:
         self.owner = owner
         self.key = f"{owner.args.prefix}:{number}"
         self.last = None     # the last acknowledged value
+        self.value = 0       # --set: what the request asks for
         self.unknown = 0     # requests whose fate is unknown
         self.sock = None
         self.sent_at = self.due = 0.0
@@ -54,9 +56,12 @@ class Connection:
 
     def send(self):
         """Send one request."""
-        key = self.key.encode()
-        self.sock.send(b"*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n"
-                       % (len(key), key))
+        words = [b"INCR", self.key.encode()]
+        if self.owner.args.set:
+            self.value = (self.last or 0) + 1
+            words = [b"SET", words[1], b"%d" % self.value]
+        self.sock.send(b"*%d\r\n" % len(words) + b"".join(
+            b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
         self.sent_at, self.waiting = self.owner.run.now(), True
         self.owner.selector.modify(self.sock, selectors.EVENT_READ, self)
 
@@ -77,10 +82,12 @@ class Connection:
     def reply(self, line):
         """Check one reply."""
         owner = self.owner
-        if not self.waiting or not line.startswith(b":"):
+        good = line == b"+OK" if owner.args.set else line.startswith(b":")
+        if not self.waiting or not good:
             owner.violation(f"{self.key}: unexpected reply {line!r}")
             return
-        value, self.waiting = int(line[1:]), False
+        value = self.value if owner.args.set else int(line[1:])
+        self.waiting = False
         low = (self.last or 0) + 1
         if self.last is not None or owner.args.strict:
             if value < low:
@@ -220,6 +227,8 @@ def main():
     top.add_argument("--timeout", type=float, default=30,
                      help="seconds after which a connection is given up")
     top.add_argument("--prefix", default="count")
+    top.add_argument("--set", action="store_true",
+                     help="SET each number instead of INCR")
     top.add_argument("--strict", action="store_true",
                      help="the keys must be new: the first reply is 1")
     top.add_argument("--against", help="verify: the report of the count")
