@@ -13,11 +13,12 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
-#include "front.h"
+#include "disknode.h"
 #include "tap.h"
 
 #define SIZE    (8u << 20)
@@ -353,6 +354,114 @@ static void test_copy(void)
     close(fd);
 }
 
+/* ---- A node: who looks on while its role changes ------------------------- */
+
+#define TURNS 20u
+
+/**
+ * struct looker - asks for the status, as `xl disk-status` may at any time
+ * @bad: a status that no role has
+ * @asked: how often
+ */
+struct looker {
+    struct disknode *n;
+    bool *stop;
+    unsigned long bad, asked;
+};
+
+static void *look_on(void *arg)
+{
+    struct looker *l = arg;
+    struct diskctl_status st;
+
+    while (!__atomic_load_n(l->stop, __ATOMIC_ACQUIRE)) {
+        disknode_status(l->n, &st);
+        l->bad += st.size != SIZE ||
+                  (st.role == DISKCTL_PRIMARY ? st.generation != 2
+                                              : st.role != DISKCTL_SECONDARY);
+        __atomic_add_fetch(&l->asked, 1, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+/* Somebody has asked, so what clears intents had its turns, too. */
+static void looked(struct looker *l)
+{
+    unsigned long was = __atomic_load_n(&l->asked, __ATOMIC_ACQUIRE);
+
+    while (__atomic_load_n(&l->asked, __ATOMIC_ACQUIRE) < was + 8)
+        sched_yield();
+}
+
+static int node_ask(struct disknode *n, enum diskctl_op op, uint64_t a)
+{
+    const struct diskctl_ask ask = { op, a, 0 };
+    struct xlc_error err = XLC_ERROR_INIT;
+    int fds[2] = { -1, -1 }, rc;
+
+    /* A session's stream, which is gone already. */
+    if (op == DISKCTL_FOLLOW &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+        abort();
+    if (fds[1] >= 0) close(fds[1]);
+    rc = disknode_control(n, &ask, fds[0], &err);
+
+    if (rc) printf("# %s\n", err.msg);
+    return rc;
+}
+
+/* Taken over and back, with and without a copy that runs. */
+static int take_turns(struct looker *l)
+{
+    int rc = 0;
+
+    for (unsigned int i = 0; !rc && i < TURNS; i++) {
+        rc = node_ask(l->n, DISKCTL_FOLLOW, 0);
+        /* Last: an image that had a copy is half a sync from then on. */
+        if (!rc && i == TURNS - 1) rc = node_ask(l->n, DISKCTL_SVM_OPEN, 0);
+        if (!rc) rc = node_ask(l->n, DISKCTL_TAKEOVER, 2);
+        looked(l);
+        if (!rc) rc = node_ask(l->n, DISKCTL_UNTAKE, 0);
+        looked(l);
+    }
+    return rc;
+}
+
+static void test_node(void)
+{
+    char image[64];
+    struct disknode_opts o = {
+        .image = image,
+        .dir = dir,
+        .name = "node",
+        .secondary = true,
+        .connections = 1,
+        .tidy_ms = 0, /* always */
+        .mirror = { MIRROR_LIMIT, MIRROR_HOLD_MS, 0 },
+        .memory = 1 << 20,
+        .spill = 256 << 20,
+        .journal = 256 << 20,
+        .overlay = 1 << 30,
+    };
+    int fd = new_image("node.image", SIZE), rc;
+    struct looker l = { 0 };
+    bool stop = false;
+    pthread_t t;
+
+    snprintf(image, sizeof(image), "%s/node.image", dir);
+    store_close(new_store("node", 1 << 20), NULL);
+    if (disknode_open(&l.n, &o, NULL) || disknode_start(l.n, NULL)) abort();
+    l.stop = &stop;
+    pthread_create(&t, NULL, look_on, &l);
+    rc = take_turns(&l);
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    pthread_join(t, NULL);
+    ok(!rc && l.asked && !l.bad,
+       "%u takeovers that are taken back, while others look on", TURNS);
+    ok(!disknode_close(l.n, NULL), "and an orderly end");
+    close(fd);
+}
+
 /* ---- Figures ------------------------------------------------------------ */
 
 static void bench_bitmap(void)
@@ -435,7 +544,9 @@ static void clean_up(void)
         "primary", "primary.bitmap", "sec.image", "sec.identity",
         "sec.journal", "copy.image", "copy.identity", "copy.journal",
         "copy.overlay0", "copy.overlay1", "b.bitmap", "bench.image",
-        "bench.identity", "bench.journal", "plain",
+        "bench.identity", "bench.journal", "plain", "node.image",
+        "node.identity", "node.journal", "node.bitmap", "node.overlay0",
+        "node.overlay1",
     };
 
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
@@ -455,6 +566,7 @@ int main(int argc, char **argv)
         test_primary();
         test_secondary();
         test_copy();
+        test_node();
     }
     clean_up();
     return done_testing();

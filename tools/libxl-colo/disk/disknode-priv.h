@@ -126,6 +126,10 @@ int disknode_takeover(struct disknode *n, uint64_t generation, bool left,
 int disknode_untake(struct disknode *n, struct xlc_error *err);
 int disknode_bury(struct disknode *n, struct xlc_error *err);
 
+/* A copy's, over its store: once there it stays until that is buried. */
+int disknode_need_front(struct disknode *n, struct store *s,
+                        struct xlc_error *err);
+
 /* ---- disknode-svm.c; with @session held, but for put() and epoch() ------- */
 
 int disknode_svm_open(struct disknode *n, struct xlc_error *err);

@@ -60,7 +60,7 @@ int disknode_svm_open(struct disknode *n, struct xlc_error *err)
         return xlc_error_set(err, -ENOENT, "there is no copy of the disk yet "
                              "that a guest could run from");
     overlay_opts_of(n, &oo);
-    rc = n->front ? 0 : front_open_store(&n->front, n->io, s, err);
+    rc = disknode_need_front(n, s, err);
     if (!rc) rc = overlay_create(&o, &oo, err);
     if (rc) return rc;
     exchange(n, o);

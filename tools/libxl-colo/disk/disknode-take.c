@@ -22,14 +22,33 @@
 
 #include "disknode-priv.h"
 
+int disknode_need_front(struct disknode *n, struct store *s,
+                        struct xlc_error *err)
+{
+    struct front *f;
+    int rc;
+
+    if (n->front) return 0;
+    rc = front_open_store(&f, n->io, s, err);
+    if (rc) return rc;
+    /* What clears intents looks at it, whatever the node is. */
+    LOCK_SCOPE(&n->state_lock);
+    n->front = f;
+    return 0;
+}
+
 /* What the guest writes here from now on, the old primary lacks. */
 static int new_history(struct disknode *n, struct xlc_error *err)
 {
     struct bitmap_key key = { .size = n->size };
+    struct identity id;
     struct bitmap *b;
-    int rc = identity_load(n->io, n->id_path, &n->id, err);
+    int rc = identity_load(n->io, n->id_path, &id, err);
 
     if (rc) return rc;
+    pthread_mutex_lock(&n->state_lock);
+    n->id = id; /* a status may be asked for meanwhile */
+    pthread_mutex_unlock(&n->state_lock);
     memcpy(key.uuid, n->o.uuid, sizeof(key.uuid));
     key.generation = n->id.generation;
     rc = bitmap_create(&b, n->io, n->bitmap_path, &key, false, err);
@@ -42,9 +61,8 @@ static int take(struct disknode *n, struct store *s, uint64_t generation,
                 bool left, struct xlc_error *err)
 {
     struct store_status st;
-    int rc = 0;
+    int rc = disknode_need_front(n, s, err);
 
-    if (!n->front) rc = front_open_store(&n->front, n->io, s, err);
     if (!rc && left && front_mode(n->front) == FRONT_CLOSED)
         rc = disknode_left_overlay(n, err);
     /* What a first call did, whose rest failed, is done. */

@@ -189,10 +189,17 @@ int disknode_open_secondary(struct disknode *n, struct xlc_error *err)
         .spill_limit = n->o.spill,
         .journal_limit = n->o.journal,
     };
+    struct follow *f;
+    int rc;
 
     memcpy(so.uuid, n->o.uuid, sizeof(so.uuid));
     diskio_close(n->io, &n->fd); /* the store has its own */
-    return follow_open(&n->follow, &so, n->size, n->o.force, err);
+    rc = follow_open(&f, &so, n->size, n->o.force, err);
+    if (rc) return rc;
+    /* After an undo others look at it already. */
+    LOCK_SCOPE(&n->state_lock);
+    n->follow = f;
+    return 0;
 }
 
 static int paths(struct disknode *n, struct xlc_error *err)
