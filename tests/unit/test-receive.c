@@ -4,6 +4,10 @@
  *
  * The real receive.c and its processes; what they would do to a guest is a
  * letter in a pipe.
+ *
+ * None of them outlives what failed: the guard gets a signal when the test
+ * dies, the others when the guard does; and each test ends what is left of
+ * the one before.
  */
 #include <config.h>
 
@@ -12,9 +16,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "daemon.h"
 #include "diskserve.h"
 #include "log.h"
@@ -32,13 +38,13 @@
  * @open: the worker's guest runs here; or its copy is still being built
  * @refuse: a successor can't take the place; @leave: the worker ends in order
  * @rude: nor does it when it is asked to
- * @worker, @monitor: the newest
+ * @test: this process; @guard, @worker, @monitor: the newest
  * @kept: the successor had the tables' memory; @domid: what the monitor got
  * @wiped: how often the key was forgotten
  */
 static struct {
     _Atomic bool open, refuse, leave, rude, kept;
-    _Atomic pid_t worker, monitor;
+    _Atomic pid_t test, guard, worker, monitor;
     _Atomic uint32_t domid, wiped;
 } *now;
 
@@ -62,6 +68,12 @@ static char hear(int ms)
 
 static struct receive_shared *worker_sh;
 
+static void die_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+}
+
 static void in_order(int sig)
 {
     (void)sig;
@@ -82,6 +94,7 @@ static void work_on(struct receive_shared *sh, char word)
 
 int secondary_run(struct receive_shared *sh, int sync)
 {
+    now->guard = getppid();
     if (write(sync, "+", 1) != 1) return 1;
     close(sync);
     snprintf(sh->name, sizeof(sh->name), "g1");
@@ -120,6 +133,7 @@ int monitor_run(_Atomic uint32_t *domid, struct xlc_error *err)
 {
     char c;
 
+    die_with(now->guard);
     now->domid = *domid;
     now->monitor = getpid();
     say('M');
@@ -161,9 +175,11 @@ int diskserve_end(const char *image, struct xlc_error *err)
     return 0;
 }
 
+/* The guard does, as soon as it knows its guest. */
 void daemon_detach(const char *role, const char *name)
 {
     (void)role, (void)name;
+    die_with(now->test);
 }
 
 void daemon_scope(const char *const *argv)
@@ -179,9 +195,27 @@ void conn_secret_wipe(struct conn_secret *s)
 
 /* ---- Tests -------------------------------------------------------------- */
 
+/* Nobody of the test before is left, nor what it said. */
+static void sweep(void)
+{
+    struct pollfd p = { .fd = gone[0], .events = POLLIN };
+    char c;
+
+    if (now->guard && !waitpid(now->guard, NULL, WNOHANG))
+        kill(now->guard, SIGKILL);
+    while (wait(NULL) > 0)
+        ; /* the guard, and those who died with it */
+    now->guard = 0;
+    while (hear(0))
+        ;
+    while (poll(&p, 1, 0) == 1 && read(gone[0], &c, 1) == 1)
+        ;
+}
+
 /* A receiver, whose worker has booted. Return: did its guard start it? */
 static bool begin(bool opened)
 {
+    sweep();
     now->open = opened;
     now->refuse = now->leave = now->rude = now->kept = false;
     now->wiped = 0;
@@ -199,18 +233,27 @@ static void tell_monitor(char c)
     if (write(gone[1], &c, 1) != 1) abort();
 }
 
-/* The guard is there until now, then it ends, without another word. */
+/* The guard is there until now, then it ends, without another word, and
+ * leaves nobody. */
 static bool ends(void)
 {
+    struct child guard = { 0, -1 };
+    struct pollfd p = { .events = POLLIN };
     int status = -1;
+    bool over;
 
-    return wait(&status) > 0 && !status && !hear(0);
+    child_watch(&guard, now->guard);
+    p.fd = guard.fd;
+    over = poll(&p, 1, PATIENCE_MS) == 1;
+    close(guard.fd);
+    return over && waitpid(now->guard, &status, 0) > 0 && !status &&
+           !hear(0) && waitpid(-1, NULL, WNOHANG) < 0;
 }
 
 /* So it does when the guest is gone. */
 static bool end(void)
 {
-    if (waitpid(-1, NULL, WNOHANG)) return false;
+    if (waitpid(now->guard, NULL, WNOHANG)) return false;
     tell_monitor('g');
     return ends();
 }
@@ -291,6 +334,7 @@ static void test_refused(void)
 
 static void test_in_order(void)
 {
+    sweep();
     now->leave = true;
     now->open = true;
     now->refuse = now->rude = false;
@@ -304,11 +348,9 @@ static void test_in_order(void)
 
 static void test_before(void)
 {
-    int status = -1;
-
     ok(begin(false) && hear(PATIENCE_MS) == 'W', "before a takeover");
     kill_worker();
-    ok(hear(PATIENCE_MS) == 'S' && wait(&status) > 0 && !hear(0),
+    ok(hear(PATIENCE_MS) == 'S' && ends(),
        "what a killed worker left is removed, and that is all");
 }
 
@@ -316,11 +358,15 @@ int main(void)
 {
     now = mmap(NULL, sizeof(*now), PROT_READ | PROT_WRITE,
                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (now == MAP_FAILED || pipe(letters) || pipe(gone)) return 99;
+    if (now == MAP_FAILED || pipe(letters) || pipe(gone) ||
+        prctl(PR_SET_CHILD_SUBREAPER, 1))
+        return 99;
+    now->test = getpid();
     test_successors();
     test_refused();
     test_monitor();
     test_in_order();
     test_before();
+    sweep();
     return done_testing();
 }
