@@ -67,8 +67,15 @@ void pri_write_out(struct proxy_primary *p, struct pri_port *port)
     for (;;) {
         int r;
 
-        if (!port->out) port->out = compare_next(port->engine);
-        if (!port->out) return;
+        if (!port->out) {
+            port->out = compare_next(port->engine);
+            if (!port->out) return;
+            if (!pri_older_out(p, port)) {
+                compare_put(port->engine, port->out);
+                port->out = NULL;
+                continue;
+            }
+        }
         r = tapdev_write(port->ends.out_wr, &port->out->vnet,
                          port->out->frame, port->out->len);
         if (!r) {
@@ -181,7 +188,7 @@ void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
     port->in_wait = false;
     tell_flows(p, vif);
     while (max-- && !port->dead && pri_may_pass_in(p)) {
-        if (!port->in_len) {
+        if (!port->in_len && !pri_older_held(port, now)) {
             n = tapdev_read(port->ends.in_rd, &port->in_vnet, port->in,
                             PACKET_MAX);
             if (n == -EMSGSIZE) {
@@ -191,6 +198,10 @@ void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
             if (n < 0) lose_port(p, port, (int)n);
             if (n <= 0) return;
             port->in_len = (size_t)n;
+            if (!pri_older_in(p, port, now)) {
+                port->in_len = 0;
+                continue;
+            }
         }
         r = tapdev_write(port->ends.in_wr, &port->in_vnet, port->in,
                          port->in_len);

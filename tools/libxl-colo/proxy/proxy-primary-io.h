@@ -13,6 +13,7 @@
  * struct pri_port - one vif
  * @ends: its descriptors
  * @engine: its compare engine
+ * @older: see struct proxy_primary_cfg
  * @out: a released frame that the kernel did not take yet
  * @in: room for a frame on its way to the guest
  * @in_len: such a frame is there, not written yet; 0: none
@@ -23,6 +24,7 @@
 struct pri_port {
     struct proxy_port ends;
     struct compare *engine;
+    struct rewrite *older;
     struct compare_packet *out;
     uint8_t *in;
     size_t in_len;
@@ -50,6 +52,7 @@ struct pri_port {
  * @cut_us: when the last cut was; @plugged: vifs of the peer's copy that are
  *          connected since, one bit each
  * @told_packets, @told_ns: what proxy_primary_held() has said
+ * @ticked: when rewrite_tick() was called last
  * @s: what is counted, and the state that is shown
  */
 struct proxy_primary {
@@ -71,6 +74,7 @@ struct proxy_primary {
     uint64_t cut_us;
     uint32_t plugged;
     uint64_t told_packets, told_ns;
+    uint64_t ticked;
     struct proxy_primary_status s;
 };
 
@@ -100,5 +104,31 @@ uint64_t pri_watch_until(const struct proxy_primary *p);
 
 /* May a frame for the guest be taken now? */
 bool pri_may_pass_in(const struct proxy_primary *p);
+
+/*
+ * proxy-primary-older.c: connections of before a failover (RULES B4). A frame
+ * of the network on its way in, which is in port->in: false if the guest may
+ * not have it, or not yet; one that had to wait, and is there now; one that was
+ * let go, port->out: false if it may not leave after all.
+ */
+bool pri_older_in(struct proxy_primary *p, struct pri_port *port,
+                  uint64_t now);
+bool pri_older_held(struct pri_port *port, uint64_t now);
+bool pri_older_out(struct proxy_primary *p, struct pri_port *port);
+
+/* How many need that; let those that ended go, and when that is due next. */
+uint32_t pri_older_live(const struct proxy_primary *p);
+void pri_older_tick(struct proxy_primary *p, uint64_t now);
+uint64_t pri_older_until(const struct proxy_primary *p);
+
+/* See proxy_primary_older(). */
+struct pri_older {
+    uint64_t generation;
+    uint8_t *buf;
+    size_t len;
+};
+int pri_older_export(const struct proxy_primary *p, uint64_t vif,
+                     struct pri_older *o, uint64_t now,
+                     struct xlc_error *err);
 
 #endif

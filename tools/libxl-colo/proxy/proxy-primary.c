@@ -41,6 +41,7 @@ enum pri_letter {
     PRI_MODE,
     PRI_LIMITS,
     PRI_HELD,
+    PRI_OLDER,
     PRI_OPEN,
     PRI_IDLE,
     PRI_STATUS,
@@ -166,12 +167,13 @@ static int do_idle(struct proxy_primary *p)
         uint64_t before;
 
         compare_get_stats(port->engine, &s);
-        before = s.primary + p->s.in_frames + p->s.in_lost;
+        before = s.primary + p->s.in_frames + p->s.in_lost + p->s.dropped;
         pri_read_out(p, port, PROXY_BATCH, now);
         pri_write_out(p, port);
         pri_pass_in(p, i, PROXY_BATCH, now);
         compare_get_stats(port->engine, &s);
-        if (s.primary + p->s.in_frames + p->s.in_lost != before)
+        if (s.primary + p->s.in_frames + p->s.in_lost + p->s.dropped !=
+            before)
             return -EAGAIN;
         if (s.held || port->out || port->in_len) return -EAGAIN;
     }
@@ -183,6 +185,7 @@ static void do_status(struct proxy_primary *p, struct proxy_primary_status *s)
     *s = p->s;
     s->peer = p->stream.fd >= 0;
     s->full = pri_full(p);
+    s->live = pri_older_live(p);
     s->sent += p->stream.sent;
     s->received += p->stream.received;
     for (unsigned int i = 0; i < p->nports; i++) {
@@ -252,6 +255,8 @@ static int do_letter(struct proxy_primary *p, struct letter *l)
     case PRI_HELD:
         do_held(p, l->data);
         return 0;
+    case PRI_OLDER:
+        return pri_older_export(p, l->number, l->data, clock_ns(), &l->err);
     case PRI_OPEN:
         return do_open(p);
     case PRI_IDLE:
@@ -296,6 +301,7 @@ static int sleep_ms(const struct proxy_primary *p)
 
         if (one < at) at = one;
     }
+    if (pri_older_until(p) < at) at = pri_older_until(p);
     if (at == COMPARE_NEVER) return -1;
     if (at <= now) return 0;
     ms = (at - now + 999999u) / 1000000u;
@@ -326,12 +332,15 @@ static void move_frames(struct proxy_primary *p)
         if (pollset_got(&p->set, port->ends.out_rd, EPOLLIN))
             pri_read_out(p, port, PROXY_BATCH, now);
         pri_write_out(p, port);
-        if (port->in_len || pollset_got(&p->set, port->ends.in_rd, EPOLLIN))
+        /* What the rewriter held may be due since the guest spoke. */
+        if (port->in_len || port->older ||
+            pollset_got(&p->set, port->ends.in_rd, EPOLLIN))
             pri_pass_in(p, i, PROXY_BATCH, now);
     }
     pri_write_peer(p);
     pri_watch_peer(p, now);
     look_for_wants(p);
+    pri_older_tick(p, now);
 }
 
 static void *run(void *arg)
@@ -406,6 +415,7 @@ static int make_ports(struct proxy_primary *p,
             return xlc_error_set(err, -EIO, "no random numbers: %s",
                                  strerror(errno));
         port->ends = cfg->ports[p->nports];
+        port->older = cfg->older[p->nports];
         port->in = malloc(PACKET_MAX);
         if (!port->in)
             return xlc_error_set(err, -ENOMEM, "proxy: out of memory");
@@ -517,6 +527,20 @@ int proxy_primary_open(struct proxy_primary *p, struct xlc_error *err)
 int proxy_primary_idle(struct proxy_primary *p, struct xlc_error *err)
 {
     return ask(p, PRI_IDLE, 0, NULL, err);
+}
+
+int proxy_primary_older(struct proxy_primary *p, unsigned int vif,
+                        uint64_t *generation, uint8_t **buf_r, size_t *len_r,
+                        struct xlc_error *err)
+{
+    struct pri_older o = { .generation = *generation };
+    int r = ask(p, PRI_OLDER, vif, &o, err);
+
+    if (r) return r;
+    *generation = o.generation;
+    *buf_r = o.buf;
+    *len_r = o.len;
+    return 0;
 }
 
 int proxy_primary_held(struct proxy_primary *p, struct proxy_primary_held *h,

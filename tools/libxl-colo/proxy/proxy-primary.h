@@ -29,6 +29,7 @@
 #include "compare.h"
 #include "error.h"
 #include "proxy-port.h"
+#include "rewrite.h"
 #include "wirestream.h"
 
 struct proxy_primary;
@@ -41,12 +42,16 @@ struct proxy_primary;
  * @stuck_ns: a peer that has not read for so long is dropped, while input
  *            waits for it (until its copy is connected: @compare.plug_ns, if
  *            that is longer); 0: PROXY_STUCK_NS
+ * @older: for each vif what translates connections of before a failover, or
+ *         NULL: between the network and the guest, outside of all else here.
+ *         The caller's, and nobody else's to use until proxy_primary_stop()
  */
 struct proxy_primary_cfg {
     const struct proxy_port *ports;
     unsigned int nports;
     struct compare_opts compare;
     uint64_t stuck_ns;
+    struct rewrite *older[WIRE_VIFS_MAX];
 };
 
 #define PROXY_STUCK_NS UINT64_C(1000000000)
@@ -70,6 +75,8 @@ struct proxy_primary_cfg {
  *              been read until it was empty
  * @connected: the peer's copy says and hears something in @epoch
  * @lag_us: from the last cut after which it did until then
+ * @live: connections of before a failover that need to be translated
+ * @dropped: frames of such that could not be
  * @sent, @received: octets from and to the peer's proxy
  * @compare: all vifs together
  * @err: why it does not work any more, or why the stream was closed (until
@@ -87,6 +94,8 @@ struct proxy_primary_status {
     unsigned int ports_lost;
     bool connected;
     uint64_t lag_us;
+    uint32_t live;
+    uint64_t dropped;
     uint64_t sent, received;
     struct compare_stats compare;
     struct xlc_error err;
@@ -157,6 +166,16 @@ int proxy_primary_open(struct proxy_primary *p, struct xlc_error *err);
 /* Return: 0 if nothing waits to be read or written anywhere (before the plane
  * is taken away); -EAGAIN, also while input is held. */
 int proxy_primary_idle(struct proxy_primary *p, struct xlc_error *err);
+
+/**
+ * proxy_primary_older() - how connections of before a failover are translated
+ * @generation: of what the caller has; UINT64_MAX: nothing. Set to the newest
+ * @buf_r: malloc'd: @len_r octets of rewrite_export(). NULL: it is as the caller
+ *         has it, or there never was such a table
+ */
+int proxy_primary_older(struct proxy_primary *p, unsigned int vif,
+                        uint64_t *generation, uint8_t **buf_r, size_t *len_r,
+                        struct xlc_error *err);
 
 /* For one caller. */
 int proxy_primary_held(struct proxy_primary *p, struct proxy_primary_held *h,

@@ -16,6 +16,7 @@
  * struct sec_port - one vif
  * @ends: its descriptors
  * @rewrite: its rewriter
+ * @older: see proxy_secondary_older(), or NULL
  * @kept: its part of the keepfile, or NULL
  * @neigh: its neighbours
  * @in, @in_len, @in_vnet: a frame for the guest that the kernel did not take
@@ -27,7 +28,7 @@
  */
 struct sec_port {
     struct proxy_port ends;
-    struct rewrite *rewrite;
+    struct rewrite *rewrite, *older;
     void *kept;
     struct neigh neigh;
     uint8_t *in, *out;

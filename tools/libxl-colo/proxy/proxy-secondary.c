@@ -27,6 +27,7 @@
 #include "clock.h"
 #include "log.h"
 #include "proxy-secondary-io.h"
+#include "rewrite-join.h"
 #include "rewrite-keep.h"
 
 #define TICK_NS UINT64_C(1000000000)
@@ -43,6 +44,7 @@ enum sec_letter {
     SEC_IDLE,
     SEC_EXPORT,
     SEC_IMPORT,
+    SEC_OLDER,
     SEC_STATUS,
 };
 
@@ -127,6 +129,20 @@ static void keep_table(const struct proxy_secondary *s, struct sec_port *port)
     port->kept = NULL;
 }
 
+/* RULES B4: those that the primary had translated when it failed. */
+static void join_older(struct sec_port *port, uint64_t now)
+{
+    uint32_t lost;
+
+    if (!port->older) return;
+    lost = rewrite_join(port->rewrite, port->older, now);
+    rewrite_free(port->older);
+    port->older = NULL;
+    if (lost)
+        log_error("there is no room for %u connections from before an "
+                  "earlier takeover: they will break", lost);
+}
+
 static int do_open(struct proxy_secondary *s)
 {
     uint64_t now = clock_ns();
@@ -139,6 +155,7 @@ static int do_open(struct proxy_secondary *s)
      * a rolled back guest is connected. */
     sec_forget_stream(s);
     for (unsigned int i = 0; i < s->nports; i++) {
+        join_older(&s->ports[i], now);
         rewrite_failover(s->ports[i].rewrite, now);
         keep_table(s, &s->ports[i]);
     }
@@ -190,6 +207,18 @@ static int do_import(struct proxy_secondary *s, uint64_t vif,
                           clock_ns(), err);
 }
 
+static int do_older(struct proxy_secondary *s, uint64_t vif,
+                    struct rewrite *older, struct xlc_error *err)
+{
+    if (s->s.open)
+        return xlc_error_set(err, -EBUSY, "this guest has taken over");
+    if (vif >= s->nports)
+        return xlc_error_set(err, -EINVAL, "there is no such vif");
+    rewrite_free(s->ports[vif].older);
+    s->ports[vif].older = older;
+    return 0;
+}
+
 static uint32_t live(const struct proxy_secondary *s)
 {
     uint32_t n = 0;
@@ -237,6 +266,8 @@ static int do_letter(struct proxy_secondary *s, struct letter *l)
         return do_export(s, l->number, l->data, &l->err);
     case SEC_IMPORT:
         return do_import(s, l->number, l->data, &l->err);
+    case SEC_OLDER:
+        return do_older(s, l->number, l->data, &l->err);
     case SEC_STATUS:
         do_status(s, l->data);
         return 0;
@@ -439,6 +470,7 @@ void proxy_secondary_stop(struct proxy_secondary *s)
     wirestream_close(&s->stream);
     for (unsigned int i = 0; i < s->nports; i++) {
         rewrite_free(s->ports[i].rewrite);
+        rewrite_free(s->ports[i].older);
         keepfile_unmap(s->ports[i].kept);
         free(s->ports[i].in);
         free(s->ports[i].out);
@@ -511,6 +543,12 @@ int proxy_secondary_import(struct proxy_secondary *s, unsigned int vif,
     struct state st = { .from = buf, .len = len };
 
     return ask(s, SEC_IMPORT, vif, &st, err);
+}
+
+int proxy_secondary_older(struct proxy_secondary *s, unsigned int vif,
+                          struct rewrite *older, struct xlc_error *err)
+{
+    return ask(s, SEC_OLDER, vif, older, err);
 }
 
 int proxy_secondary_status(struct proxy_secondary *s,

@@ -155,6 +155,16 @@ int proxy_secondary_import(struct proxy_secondary *s, unsigned int vif,
                            const uint8_t *buf, size_t len,
                            struct xlc_error *err);
 
+/**
+ * proxy_secondary_older() - how the primary translates connections of before a
+ * failover that it was, as of the checkpoint which is about to count here
+ * @older: the proxy's if 0 is returned; it takes the place of the one before
+ *
+ * With the failover they go on from here (rewrite-join.h).
+ */
+int proxy_secondary_older(struct proxy_secondary *s, unsigned int vif,
+                          struct rewrite *older, struct xlc_error *err);
+
 int proxy_secondary_status(struct proxy_secondary *s,
                            struct proxy_secondary_status *st,
                            struct xlc_error *err);
