@@ -66,6 +66,11 @@ static void hook_progress(void *opaque, unsigned int iteration,
     log_debug("%s: first copy: pass %u, %llu pages written, %lld dirty",
               p->rec.name, iteration, (unsigned long long)written,
               (long long)dirty);
+    if (dirty < 0) return; /* between two passes */
+    LOCK_SCOPE(&p->lock);
+    p->copy.pass = iteration + 1;
+    p->copy.pages = (uint64_t)dirty;
+    p->copy.from = stage_total(p->stage);
 }
 
 static void hook_asked(void *opaque, bool asked)

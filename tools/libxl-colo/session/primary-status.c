@@ -21,14 +21,14 @@
 #define PROGRESS_TTY_MS   250
 #define PROGRESS_PLAIN_MS 5000
 
-static int sync_percent(const struct primary *p)
+/* With the lock held. Return: percent. */
+static int look_at_copy(const struct primary *p, struct progress *copy)
 {
-    uint64_t bytes = p->stage ? stage_total(p->stage) : 0;
-    uint64_t all = p->tot_pages * 4096;
-
-    if (p->m.acked) return 100;
-    if (!all) return 0;
-    return bytes >= all ? 99 : (int)(bytes * 100 / all);
+    *copy = p->copy;
+    copy->all = p->tot_pages * 4096;
+    copy->sent = p->stage ? stage_total(p->stage) : 0;
+    copy->cut = p->m.cut;
+    return p->m.acked ? 100 : progress_percent(copy);
 }
 
 static void put_netbuf(struct primary *p, struct json *j)
@@ -113,6 +113,7 @@ static void put_times(const struct primary *p, struct json *j)
 static char *status(struct primary *p)
 {
     uint64_t now = clock_ms();
+    struct progress copy;
     int64_t diff_us;
     struct json j;
 
@@ -150,7 +151,7 @@ static char *status(struct primary *p)
              host_has_writable_disk(&p->cfg) ? "unmirrored" : "none");
     json_str(&j, "link", p->o->plaintext ? "plaintext" : "tls");
     json_str(&j, "arbiter", "none");
-    json_int(&j, "sync_percent", sync_percent(p));
+    json_int(&j, "sync_percent", look_at_copy(p, &copy));
     json_uint(&j, "log_lines_lost", log_lost());
     json_int(&j, "pid", getpid());
     put_paths(p, &j, now);
@@ -361,35 +362,33 @@ static void disk_progress(struct primary *p, bool tty)
 void primary_progress(struct primary *p, uint64_t now_ms)
 {
     bool tty = isatty(STDERR_FILENO);
-    uint64_t ms = now_ms - p->started_ms, bytes, rate, left;
+    const char *begin = tty ? "\r\033[K" : "", *end = tty ? "" : "\n";
+    struct progress copy;
+    char text[96];
     int percent;
 
     if (p->o->quiet || !p->stage || p->progress_last == 100) return;
-    percent = sync_percent(p);
+    pthread_mutex_lock(&p->lock);
+    percent = look_at_copy(p, &copy);
+    pthread_mutex_unlock(&p->lock);
     if (percent < 100 && now_ms < p->progress_ms) return;
     p->progress_ms = now_ms + (tty ? PROGRESS_TTY_MS : PROGRESS_PLAIN_MS);
     if (p->disks_syncing) {
         disk_progress(p, tty);
         return;
     }
-    bytes = stage_total(p->stage);
-    rate = ms ? bytes / ms : 0; /* octets a millisecond = kB/s */
-    left = p->tot_pages * 4096 > bytes ? p->tot_pages * 4096 - bytes : 0;
+    copy.ms = now_ms - p->started_ms;
     p->progress_last = percent;
     if (percent == 100) {
         log_text("%s%s: protected by %s (first copy: %llu MB in %llu.%llu "
-                 "s)\n", tty ? "\r\033[K" : "", p->rec.name, p->o->host,
-                 (unsigned long long)(bytes / 1000000),
-                 (unsigned long long)(ms / 1000),
-                 (unsigned long long)(ms % 1000 / 100));
+                 "s)\n", begin, p->rec.name, p->o->host,
+                 (unsigned long long)(copy.sent / 1000000),
+                 (unsigned long long)(copy.ms / 1000),
+                 (unsigned long long)(copy.ms % 1000 / 100));
         return;
     }
-    log_text("%s%s: first copy %3d %%  %llu.%llu MB/s  ETA %llu s%s",
-             tty ? "\r\033[K" : "", p->rec.name, percent,
-             (unsigned long long)(rate / 1000),
-             (unsigned long long)(rate % 1000 / 100),
-             (unsigned long long)(rate ? left / rate / 1000 : 0),
-             tty ? "" : "\n");
+    progress_text(text, sizeof(text), &copy);
+    log_text("%s%s: first copy %s%s", begin, p->rec.name, text, end);
 }
 
 /* ----- xenstore, for others to see ----- */

@@ -38,6 +38,7 @@
 #include "netbuf.h"
 #include "paths.h"
 #include "prim.h"
+#include "progress.h"
 #include "record.h"
 #include "shared.h"
 #include "stage.h"
@@ -94,6 +95,7 @@ struct primary_waiter {
  * @asked_epoch: newest epoch whose suspend was begun
  * @say: PRIM_DO_SEND_* that stand until the end; @said: of those, what went
  *        out since the last heartbeat
+ * @copy: the first copy: its pass
  * @cause: why the current epoch is made, NULL: it is the first
  * @resumed_us: when the guest last went on after a whole epoch
  * @begun: EPOCH_BEGIN of the current epoch was sent; @hash, @sent: of it
@@ -151,6 +153,7 @@ struct primary {
     unsigned int say, said;
     struct capture_times times;
     uint64_t epoch_bytes, checkpoints, bytes_total, resumed_us;
+    struct progress copy;
     const char *cause;
     struct primary_waiter waiters[PRIMARY_WAITERS];
     struct xlc_error why;
