@@ -3,7 +3,7 @@
  * test-inplace-store.c - xenstored begins anew with a guest that is put back
  *
  * The ring page is here, and so are an oxenstored and a C xenstored that do
- * at an introduction what the real ones do to it.
+ * at an introduction what the real ones do to it; and dom0's event channels.
  */
 #include <config.h>
 
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <xenctrl.h>
+#include <xenevtchn.h>
 #include <xenforeignmemory.h>
 #include <xenstore.h>
 #include <xen/io/xs_wire.h>
@@ -35,6 +36,85 @@ static struct {
     unsigned int introduced, resumed;
     char nodes[256];
 } st;
+
+#define PORTS 64
+#define FIRST 20 /* oxenstored's, when the domain was introduced first */
+
+/*
+ * dom0's event channels: which numbers are in use, by us, and by oxenstored,
+ * which only knows the first that it had. Others: so often somebody takes what
+ * oxenstored lets go of, and gives it back once all is done.
+ */
+static struct {
+    bool used[PORTS], filled[PORTS];
+    unsigned int end, thefts, stolen, handles;
+} dom0;
+
+static unsigned int lowest(void)
+{
+    unsigned int port = 1;
+
+    while (dom0.used[port]) port++;
+    if (port >= PORTS) abort();
+    dom0.used[port] = true;
+    return port;
+}
+
+static void rebind(void)
+{
+    dom0.used[dom0.end] = false;
+    if (dom0.thefts) {
+        dom0.thefts--;
+        dom0.stolen = lowest();
+    }
+    dom0.end = lowest();
+}
+
+xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *log,
+                                 unsigned int flags)
+{
+    (void)log, (void)flags;
+    if (dom0.handles++) abort();
+    return (xenevtchn_handle *)&dom0;
+}
+
+xenevtchn_port_or_error_t xenevtchn_bind_unbound_port(xenevtchn_handle *xce,
+                                                      uint32_t domid)
+{
+    unsigned int port = lowest();
+
+    (void)xce, (void)domid;
+    dom0.filled[port] = true;
+    return (int)port;
+}
+
+int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
+{
+    (void)xce;
+    if (!dom0.filled[port]) abort();
+    dom0.used[port] = dom0.filled[port] = false;
+    return 0;
+}
+
+int xenevtchn_close(xenevtchn_handle *xce)
+{
+    for (unsigned int port = 0; port < PORTS; port++)
+        if (dom0.filled[port]) xenevtchn_unbind(xce, port);
+    if (dom0.stolen) dom0.used[dom0.stolen] = false;
+    dom0.stolen = 0;
+    dom0.handles--;
+    return 0;
+}
+
+int xc_evtchn_status(xc_interface *xch, xc_evtchn_status_t *status)
+{
+    (void)xch;
+    if (status->dom != 5 || status->port != 17) abort();
+    status->status = EVTCHNSTAT_interdomain;
+    status->u.interdomain.dom = 0;
+    status->u.interdomain.port = dom0.end;
+    return 0;
+}
 
 static union {
     uint8_t octets[4096];
@@ -82,8 +162,11 @@ bool xs_introduce_domain(struct xs_handle *h, unsigned int domid,
     if (domid != 5 || mfn != 0xfeffc || port != 17) abort();
     st.introduced++;
     errno = EACCES;
+    if (st.kind != REFUSING) rebind();
     switch (st.kind) {
-    case OXENSTORED: ox_looks(); return true;
+    case OXENSTORED:
+        if (dom0.end == FIRST) ox_looks();
+        return true;
     case C_XENSTORED: c_looks(); return true;
     case SILENT: return true;
     default: return false;
@@ -133,6 +216,9 @@ static void begin(enum kind kind)
     st.watches = 3;
     st.transactions = 1;
     st.half = 1;
+    memset(&dom0, 0, sizeof(dom0));
+    for (unsigned int port = 1; port <= FIRST; port++) dom0.used[port] = true;
+    dom0.end = FIRST;
 }
 
 /* Zero but for what xenstored offers. */
@@ -150,8 +236,46 @@ static bool is_clean(void)
 
 static int rejoin(struct xlc_error *err)
 {
-    return inplace_store_rejoin(NULL, NULL, 5, 0xfeffc, 17,
+    const struct inplace_ports p = { NULL, 5, 17, FIRST };
+
+    return inplace_store_rejoin(NULL, NULL, &p, 0xfeffc,
                                 XENSTORE_SERVER_FEATURE_RECONNECTION, err);
+}
+
+/* oxenstored's end has its number, and nothing else of dom0's is taken. */
+static bool ports_kept(unsigned int used)
+{
+    for (unsigned int port = 1; port < PORTS; port++)
+        used -= dom0.used[port];
+    return dom0.end == FIRST && !used && !dom0.handles;
+}
+
+static void test_ports(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    begin(OXENSTORED);
+    dom0.used[7] = dom0.used[9] = false; /* a domain has gone */
+    ok(!rejoin(&e) && ports_kept(FIRST - 2) && st.introduced == 2,
+       "oxenstored's end keeps its number where lower ones are free %s",
+       e.msg);
+    begin(OXENSTORED);
+    dom0.used[3] = false;
+    dom0.thefts = 2;
+    ok(!rejoin(&e) && ports_kept(FIRST - 1) && st.introduced == 4,
+       "it gets it back from who takes it in between %s", e.msg);
+    begin(OXENSTORED);
+    dom0.used[FIRST] = false;
+    dom0.used[FIRST + 5] = true;
+    dom0.end = FIRST + 5;
+    ok(!rejoin(&e) && ports_kept(FIRST) && st.introduced == 2,
+       "it gets it back if it was lost before %s", e.msg);
+    begin(C_XENSTORED);
+    dom0.used[FIRST - 1] = false;
+    dom0.used[FIRST + 1] = true;
+    dom0.thefts = 100;
+    ok(!rejoin(&e) && is_clean(), "the C xenstored needs no number %s",
+       e.msg);
 }
 
 int main(void)
@@ -176,12 +300,13 @@ int main(void)
        "reconnect within"), "%s", e.msg);
 
     begin(OXENSTORED);
-    ok(!inplace_store_nodes(NULL, 5, 17, 18, &e) && !strcmp(st.nodes,
-       "/local/domain/5/store/port=17;/local/domain/5/console/port=18;"
-       "/local/domain/5/control/shutdown=;"), "%s", st.nodes);
+    ok(!inplace_store_nodes(NULL, 5, 17, &e) &&
+       !inplace_store_console(NULL, 5, 18, &e) && !strcmp(st.nodes,
+       "/local/domain/5/store/port=17;/local/domain/5/control/shutdown=;"
+       "/local/domain/5/console/port=18;"), "%s", st.nodes);
     begin(REFUSING);
     xlc_error_clear(&e);
-    ok(inplace_store_nodes(NULL, 5, 17, 18, &e) == -ENOSPC, "%s", e.msg);
+    ok(inplace_store_nodes(NULL, 5, 17, &e) == -ENOSPC, "%s", e.msg);
 
     begin(OXENSTORED);
     page.ring.req_prod = 40; /* nobody will read it: not for ever */
@@ -190,5 +315,6 @@ int main(void)
        XENSTORE_SERVER_FEATURE_ERROR && page.ring.req_prod == 40 &&
        !page.ring.req_cons,
        "a request that is never read does not hold things up");
+    test_ports();
     return done_testing();
 }

@@ -14,11 +14,15 @@
 
 #include "clock.h"
 #include "image.h"
+#include "inplace-ports.h"
 #include "inplace-store.h"
+#include "log.h"
 
 #define ANSWER_MS 5000u
 #define DRAIN_MS  50u
 #define ANSWER_MIN 3u /* "OK", or the shortest error, with its zero */
+/* So often the number of xenstored's end may be taken in between. */
+#define INTRODUCTIONS 5
 
 typedef volatile struct xenstore_domain_interface ring;
 
@@ -76,28 +80,53 @@ static int write_node(struct xs_handle *xsh, uint32_t domid, const char *node,
                          strerror(errno));
 }
 
-int inplace_store_nodes(struct xs_handle *xsh, uint32_t domid,
-                        evtchn_port_t store, evtchn_port_t console,
-                        struct xlc_error *err)
+static int write_port(struct xs_handle *xsh, uint32_t domid, const char *node,
+                      evtchn_port_t port, struct xlc_error *err)
 {
     char value[16];
-    int rc;
 
-    snprintf(value, sizeof(value), "%u", store);
-    rc = write_node(xsh, domid, "store/port", value, err);
-    if (rc) return rc;
-    snprintf(value, sizeof(value), "%u", console);
-    rc = write_node(xsh, domid, "console/port", value, err);
-    if (!rc) rc = write_node(xsh, domid, "control/shutdown", "", err);
-    return rc;
+    snprintf(value, sizeof(value), "%u", port);
+    return write_node(xsh, domid, node, value, err);
 }
 
-static int introduce(struct xs_handle *xsh, uint32_t domid, uint64_t pfn,
-                     evtchn_port_t port, struct xlc_error *err)
+int inplace_store_nodes(struct xs_handle *xsh, uint32_t domid,
+                        evtchn_port_t store, struct xlc_error *err)
 {
-    if (xs_introduce_domain(xsh, domid, (unsigned long)pfn, port)) return 0;
-    return xlc_error_set(err, -errno, "xenstored does not take domain %u "
-                         "again: %s", domid, strerror(errno));
+    int rc = write_port(xsh, domid, "store/port", store, err);
+
+    return rc ? rc : write_node(xsh, domid, "control/shutdown", "", err);
+}
+
+int inplace_store_console(struct xs_handle *xsh, uint32_t domid,
+                          evtchn_port_t console, struct xlc_error *err)
+{
+    return write_port(xsh, domid, "console/port", console, err);
+}
+
+/* xenstored takes the domain again, and its end keeps its number. */
+static int introduce(struct xs_handle *xsh, const struct inplace_ports *p,
+                     uint64_t pfn, struct xlc_error *err)
+{
+    evtchn_port_t now = 0;
+
+    for (int i = 0; i < INTRODUCTIONS; i++) {
+        xenevtchn_handle *xce = p->ours ? inplace_ports_fill(p) : NULL;
+        bool taken = xs_introduce_domain(xsh, p->domid, (unsigned long)pfn,
+                                         p->guest);
+        int e = errno;
+
+        if (xce) xenevtchn_close(xce);
+        if (!taken)
+            return xlc_error_set(err, -e, "xenstored does not take domain %u "
+                                 "again: %s", p->domid, strerror(e));
+        if (!p->ours) return 0;
+        now = inplace_ports_now(p);
+        if (now == p->ours) return 0;
+        nap();
+    }
+    log_warn("xenstored's event channel of domain %u is %u and was %u: an "
+             "oxenstored may not hear the domain", p->domid, now, p->ours);
+    return 0;
 }
 
 static bool reconnected(ring *r)
@@ -141,22 +170,22 @@ static void ask_reset(ring *r)
 }
 
 int inplace_store_rejoin(struct xs_handle *xsh, xenforeignmemory_handle *fmem,
-                         uint32_t domid, uint64_t pfn, evtchn_port_t port,
+                         const struct inplace_ports *ports, uint64_t pfn,
                          uint32_t features, struct xlc_error *err)
 {
-    ring *r = map_ring(fmem, domid, pfn);
+    ring *r = map_ring(fmem, ports->domid, pfn);
     int rc;
 
     if (!r)
         return xlc_error_set(err, -EIO, "can't map the xenstore ring of "
-                             "domain %u", domid);
+                             "domain %u", ports->domid);
     r->connection = XENSTORE_RECONNECT;
     __sync_synchronize();
-    rc = introduce(xsh, domid, pfn, port, err);
+    rc = introduce(xsh, ports, pfn, err);
     if (!rc) rc = wait_for(reconnected, r, "reconnect", err);
     if (!rc) {
         ask_reset(r);
-        rc = introduce(xsh, domid, pfn, port, err);
+        rc = introduce(xsh, ports, pfn, err);
     }
     if (!rc) rc = wait_for(answered, r, "forget the watches", err);
     memset((void *)(uintptr_t)r, 0, IMAGE_PAGE);
@@ -164,6 +193,6 @@ int inplace_store_rejoin(struct xs_handle *xsh, xenforeignmemory_handle *fmem,
     unmap_ring(fmem, r);
     /* A later shutdown shall be told again. Before that nobody knows of one,
      * which is no reason to fail. */
-    xs_resume_domain(xsh, domid);
+    xs_resume_domain(xsh, ports->domid);
     return rc;
 }

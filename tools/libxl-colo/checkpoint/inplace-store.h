@@ -34,6 +34,7 @@
 #include <xenstore.h>
 
 #include "error.h"
+#include "inplace-ports.h"
 
 /**
  * inplace_store_drain() - let xenstored read what the paused guest has asked
@@ -44,19 +45,24 @@
 uint32_t inplace_store_drain(xenforeignmemory_handle *fmem, uint32_t domid,
                              uint64_t pfn);
 
-/* The nodes that name the rings' event channels, and no request to shut down
+/* The node that names the ring's event channel, and no request to shut down
  * from before. */
 int inplace_store_nodes(struct xs_handle *xsh, uint32_t domid,
-                        evtchn_port_t store, evtchn_port_t console,
-                        struct xlc_error *err);
+                        evtchn_port_t store, struct xlc_error *err);
 
 /**
  * inplace_store_rejoin() - xenstored begins anew with the paused guest
+ * @ports: its new event channel
  * @pfn: its ring page; zero afterwards, but for @features
- * @port: its new event channel
  */
 int inplace_store_rejoin(struct xs_handle *xsh, xenforeignmemory_handle *fmem,
-                         uint32_t domid, uint64_t pfn, evtchn_port_t port,
+                         const struct inplace_ports *ports, uint64_t pfn,
                          uint32_t features, struct xlc_error *err);
+
+/* The node that tells xenconsoled of its event channel. Only once xenstored
+ * has its own again: it binds a new one at once, as xenstored does, and each
+ * could get the other's number. */
+int inplace_store_console(struct xs_handle *xsh, uint32_t domid,
+                          evtchn_port_t console, struct xlc_error *err);
 
 #endif

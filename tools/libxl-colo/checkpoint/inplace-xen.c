@@ -36,6 +36,7 @@
 #include "inplace-channels.h"
 #include "inplace-devices.h"
 #include "inplace-grants.h"
+#include "inplace-ports.h"
 #include "inplace-store.h"
 #include "inplace-xen.h"
 #include "log.h"
@@ -50,8 +51,8 @@
  * @paused: by us; @closed: and its backends are disconnected
  * @pages_seen: pages that the domain has if the guest moves none
  * @unlogged: some were given to it since its log was read
- * @store_pfn, @console_pfn, @store_port: of the rings; @features: what this
- *             host's xenstored offers there
+ * @store_pfn, @console_pfn: the rings; @store, @console: their event channels;
+ *             @features: what this host's xenstored offers there
  * @clock, @offset_s: what the wall clock shall be; @noted, @noted_s: what a
  *                    note in xenstore says that it is
  * @own, @own_len: the context that this hypervisor writes
@@ -65,7 +66,8 @@ struct inplace_xen {
     int32_t offset_s, noted_s;
     uint64_t pages_seen, pages_max;
     uint64_t store_pfn, console_pfn;
-    evtchn_port_t store_port;
+    struct inplace_ports store;
+    evtchn_port_t console;
     uint32_t features;
     uint8_t *own;
     size_t own_len;
@@ -117,6 +119,7 @@ static int check_type(struct inplace_xen *x, struct xlc_error *err)
 static int get_params(struct inplace_xen *x, struct xlc_error *err)
 {
     xc_domaininfo_t info;
+    uint64_t port = 0;
     int rc = get_info(x, &info, err);
 
     if (rc) return rc;
@@ -126,8 +129,12 @@ static int get_params(struct inplace_xen *x, struct xlc_error *err)
     if (xc_hvm_param_get(x->xch, x->domid, HVM_PARAM_STORE_PFN,
                          &x->store_pfn) ||
         xc_hvm_param_get(x->xch, x->domid, HVM_PARAM_CONSOLE_PFN,
-                         &x->console_pfn))
+                         &x->console_pfn) ||
+        xc_hvm_param_get(x->xch, x->domid, HVM_PARAM_STORE_EVTCHN, &port))
         return failed(x, "read the parameters of", err);
+    x->store = (struct inplace_ports){ x->xch, x->domid, (evtchn_port_t)port,
+                                       0 };
+    x->store.ours = inplace_ports_now(&x->store);
     return 0;
 }
 
@@ -474,9 +481,9 @@ static int reset_channels(struct inplace_xen *x, struct xlc_error *err)
         xc_hvm_param_set(x->xch, x->domid, HVM_PARAM_CONSOLE_EVTCHN,
                          (uint64_t)console))
         return failed(x, "make event channels for", err);
-    x->store_port = (evtchn_port_t)store;
-    return inplace_store_nodes(x->devices.xsh, x->domid, x->store_port,
-                               (evtchn_port_t)console, err);
+    x->store.guest = (evtchn_port_t)store;
+    x->console = (evtchn_port_t)console;
+    return inplace_store_nodes(x->devices.xsh, x->domid, x->store.guest, err);
 }
 
 static int xen_machine(void *dom, const struct image *img,
@@ -510,10 +517,11 @@ static int xen_machine(void *dom, const struct image *img,
 static int xen_rejoin(void *dom, struct xlc_error *err)
 {
     struct inplace_xen *x = dom;
+    int rc = inplace_store_rejoin(x->devices.xsh, x->fmem, &x->store,
+                                  x->store_pfn, x->features, err);
 
-    return inplace_store_rejoin(x->devices.xsh, x->fmem, x->domid,
-                                x->store_pfn, x->store_port, x->features,
-                                err);
+    return rc ? rc : inplace_store_console(x->devices.xsh, x->domid,
+                                           x->console, err);
 }
 
 bool inplace_xen_runs(struct inplace_xen *x)
