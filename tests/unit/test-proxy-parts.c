@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,6 +40,7 @@ static void test_queue(unsigned int seed)
     struct frameq q;
     struct wire_msg m;
     uint64_t next_in = 1, next_out = 1;
+    uint8_t *at;
     bool good = true, full = false;
 
     srand(seed);
@@ -48,8 +50,11 @@ static void test_queue(unsigned int seed)
             bool room = frameq_room(&q);
 
             m = inbound(random_len(), next_in);
-            memset(octets, (int)(next_in & 0xff), m.u.frame.len);
-            memcpy(octets, &next_in, sizeof(next_in));
+            /* Half of them are made in the queue itself. */
+            at = room && rand() % 2 ? frameq_next(&q) : octets;
+            m.u.frame.data = at;
+            memset(at, (int)(next_in & 0xff), m.u.frame.len);
+            memcpy(at, &next_in, sizeof(next_in));
             if (frameq_push(&q, &m)) next_in++;
             else full = true, good = good && !room;
         } else if (frameq_peek(&q, &m)) {
@@ -125,6 +130,63 @@ static void test_stream(void)
     close_pair();
 }
 
+/* A layer that has read @ahead octets of which its descriptor says nothing,
+ * and is asked @reads times. */
+static size_t ahead;
+static unsigned int reads;
+
+static ssize_t layer_read(void *ctx, void *buf, size_t len)
+{
+    size_t n = ahead < 1000 ? ahead : 1000;
+
+    (void)ctx;
+    reads++;
+    if (!n) return -EAGAIN;
+    if (n > len) n = len;
+    memset(buf, 0, n);
+    ahead -= n;
+    return (ssize_t)n;
+}
+
+static ssize_t layer_write(void *ctx, const void *buf, size_t len)
+{
+    (void)ctx, (void)buf;
+    return (ssize_t)len;
+}
+
+static bool layer_ahead(void *ctx)
+{
+    (void)ctx;
+    return ahead;
+}
+
+static void layer_close(void *ctx)
+{
+    (void)ctx;
+}
+
+static void test_ahead(void)
+{
+    struct wirestream_ops ops = {
+        .read = layer_read, .write = layer_write, .close = layer_close,
+        .ahead = layer_ahead,
+    };
+
+    if (wirestream_open(&p, 0, &ops, NULL, true, 1, &err))
+        exit(done_testing());
+    ahead = 2500;
+    ok(p.more && !wirestream_fill(&p, &err) && p.received == 2500 && !p.more,
+       "all is read that a layer has read ahead");
+    ahead = 1000;
+    reads = 0;
+    ok(!wirestream_fill(&p, &err) && reads == 1 && p.received == 3500,
+       "and it is not asked for what only the descriptor can tell");
+    ahead = WIRESTREAM_IN;
+    ok(!wirestream_fill(&p, &err) && p.more && ahead,
+       "who has no room remembers that there is more");
+    wirestream_close(&p);
+}
+
 /* Say @m as the first message in place of HELLO, or behind it. */
 static int first(bool hello, const struct wire_msg *m)
 {
@@ -185,6 +247,49 @@ static void *answer_all(void *arg)
     return NULL;
 }
 
+static bool readable(int fd)
+{
+    struct pollfd f = { .fd = fd, .events = POLLIN };
+
+    return poll(&f, 1, 0) == 1;
+}
+
+static void *ask(void *arg)
+{
+    struct letter l = { .what = 1 };
+
+    mailbox_ask(arg, &l, NULL);
+    return NULL;
+}
+
+/* Whoever polls the box looks into it when there is a letter, and only then. */
+static void test_mailbox_fd(void)
+{
+    struct mailbox mb;
+    pthread_t thread[3];
+    unsigned int taken = 0;
+    bool good = true;
+
+    if (mailbox_init(&mb, &err)) exit(done_testing());
+    ok(!readable(mb.fd), "an empty box is not readable");
+    for (unsigned int i = 0; i < 3; i++)
+        if (pthread_create(&thread[i], NULL, ask, &mb)) exit(done_testing());
+    while (taken < 3 && good) {
+        struct pollfd f = { .fd = mb.fd, .events = POLLIN };
+        struct letter *l;
+
+        good = poll(&f, 1, 10000) == 1 && (l = mailbox_take(&mb));
+        taken += good;
+        if (good) mailbox_answer(&mb, l);
+    }
+    ok(good && !readable(mb.fd), "a box is readable for each of %u letters, "
+       "and then no more", taken);
+    mailbox_close(&mb);
+    for (unsigned int i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    mailbox_dispose(&mb);
+}
+
 static void test_mailbox(void)
 {
     struct letter l = { .what = 1, .number = 41 };
@@ -213,7 +318,9 @@ int main(void)
     for (unsigned int seed = 1; seed < 4; seed++)
         test_queue(seed);
     test_stream();
+    test_ahead();
     test_greeting();
     test_mailbox();
+    test_mailbox_fd();
     return done_testing();
 }

@@ -15,6 +15,11 @@ static ssize_t stream_write(void *ctx, const void *buf, size_t len)
     return conn_raw_send(ctx, buf, len, NULL);
 }
 
+static bool stream_ahead(void *ctx)
+{
+    return conn_raw_pending(ctx);
+}
+
 static void stream_close(void *ctx)
 {
     conn_free(ctx);
@@ -23,5 +28,6 @@ static void stream_close(void *ctx)
 const struct wirestream_ops conn_stream_ops = {
     .read = stream_read,
     .write = stream_write,
+    .ahead = stream_ahead,
     .close = stream_close,
 };

@@ -67,6 +67,11 @@ bool frameq_room(const struct frameq *q)
     return place(q, ENTRY_MAX) != SIZE_MAX;
 }
 
+uint8_t *frameq_next(const struct frameq *q)
+{
+    return q->at + place(q, ENTRY_MAX) + sizeof(struct entry);
+}
+
 bool frameq_push(struct frameq *q, const struct wire_msg *m)
 {
     size_t len = is_frame(m) ? m->u.frame.len : 0;
@@ -81,7 +86,8 @@ bool frameq_push(struct frameq *q, const struct wire_msg *m)
     e->m = *m;
     e->size = size;
     if (len) {
-        memcpy(e + 1, m->u.frame.data, len);
+        /* It may be there already, or where only a longer one would go. */
+        memmove(e + 1, m->u.frame.data, len);
         e->m.u.frame.data = (const uint8_t *)(e + 1);
     }
     q->tail = to + size;

@@ -34,6 +34,10 @@ void frameq_dispose(struct frameq *q);
 /* True if the longest message fits. */
 bool frameq_room(const struct frameq *q);
 
+/* Where a frame may be written that is pushed next, which is not copied then;
+ * of any length, if frameq_room(). */
+uint8_t *frameq_next(const struct frameq *q);
+
 /* Copy @m behind the others. Return: false if it does not fit. */
 bool frameq_push(struct frameq *q, const struct wire_msg *m);
 

@@ -59,10 +59,9 @@ struct letter *mailbox_take(struct mailbox *mb)
     LOCK_SCOPE(&mb->lock);
 
     l = mb->first;
-    if (l) {
-        mb->first = l->next;
-        if (!mb->first) mb->last = NULL;
-    } else {
+    if (l) mb->first = l->next;
+    if (!mb->first) {
+        mb->last = NULL;
         (void)!read(mb->fd, &count, sizeof(count)); /* EAGAIN: it was 0 */
     }
     return l;

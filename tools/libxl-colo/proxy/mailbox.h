@@ -61,7 +61,8 @@ void mailbox_dispose(struct mailbox *mb);
  */
 int mailbox_ask(struct mailbox *mb, struct letter *l, struct xlc_error *err);
 
-/* The proxy's thread: the next letter, or NULL. */
+/* The proxy's thread: the next letter, or NULL. As long as there is one @mb->fd
+ * is readable, so that it need not be asked otherwise. */
 struct letter *mailbox_take(struct mailbox *mb);
 
 /* The proxy's thread: @l->result and @l->err are there; @l is gone then. */

@@ -357,7 +357,8 @@ static void *run(void *arg)
         want_ports(p);
         if (pollset_wait(&p->set, sleep_ms(p), &err)) break;
         /* One: who asks again and again does not keep frames waiting. */
-        l = mailbox_take(&p->box);
+        l = pollset_got(&p->set, p->box.fd, EPOLLIN)
+                ? mailbox_take(&p->box) : NULL;
         if (l) {
             xlc_error_clear(&l->err);
             l->result = do_letter(p, l);

@@ -346,7 +346,8 @@ static void *run(void *arg)
         want_all(s);
         if (pollset_wait(&s->set, sleep_ms(s), &err)) break;
         /* One: who asks again and again does not keep frames waiting. */
-        l = mailbox_take(&s->box);
+        l = pollset_got(&s->set, s->box.fd, EPOLLIN)
+                ? mailbox_take(&s->box) : NULL;
         if (l) {
             xlc_error_clear(&l->err);
             l->result = do_letter(s, l);

@@ -14,6 +14,9 @@ _Static_assert(WIRESTREAM_IN >= 2 * WIRE_MSG_MAX &&
                WIRESTREAM_OUT >= 2 * WIRE_MSG_MAX,
                "a buffer holds any message, and more");
 
+/* A read that brings as much, a whole record of TLS, probably left more. */
+#define FILL_MORE 16384
+
 static int plain_fd(void *ctx)
 {
     return ((const struct wirestream *)ctx)->fd;
@@ -45,7 +48,9 @@ static void plain_close(void *ctx)
 }
 
 const struct wirestream_ops wirestream_plain = {
-    plain_read, plain_write, plain_close,
+    .read = plain_read,
+    .write = plain_write,
+    .close = plain_close,
 };
 
 int wirestream_open(struct wirestream *s, int fd,
@@ -162,6 +167,9 @@ int wirestream_fill(struct wirestream *s, struct xlc_error *err)
                                  "proxy: %s", strerror(-(int)n));
         s->in_end += (size_t)n;
         s->received += (uint64_t)n;
+        /* Most often there is no more, and asking costs as much as reading. */
+        if (n < FILL_MORE && s->in_end < WIRESTREAM_IN &&
+            !(s->ops->ahead && s->ops->ahead(s->ctx))) return 0;
     }
     s->more = true;
     return 0;

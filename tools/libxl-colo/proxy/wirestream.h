@@ -25,15 +25,18 @@
  * struct wirestream_ops - how octets move; never blocks
  * @read: Return: octets; 0: the end; -EAGAIN; another negative errno
  * @write: Return: octets, more than 0; -EAGAIN; another negative errno
+ * @ahead: true if the layer has read ahead: @read has octets of which the
+ *         descriptor says nothing. NULL: it never does
  * @close: releases @ctx and the descriptor
  *
  * With -EAGAIN the descriptor becomes readable, or writable, when it is worth
- * trying again. A layer that has read ahead must go on until it has nothing
- * left, since the descriptor would not say so.
+ * trying again. It is readable as long as there is anything that was not read
+ * from it.
  */
 struct wirestream_ops {
     ssize_t (*read)(void *ctx, void *buf, size_t len);
     ssize_t (*write)(void *ctx, const void *buf, size_t len);
+    bool (*ahead)(void *ctx);
     void (*close)(void *ctx);
 };
 
@@ -99,8 +102,9 @@ int wirestream_put(struct wirestream *s, const struct wire_msg *m);
 /* Write what it takes. Return: 0, or a negative errno: it is broken. */
 int wirestream_flush(struct wirestream *s, struct xlc_error *err);
 
-/* Read what there is and has room. Return: 0, or a negative errno: it is
- * broken, or at its end (-ECONNRESET). */
+/* Read what there is and has room; of what comes a moment later the descriptor
+ * tells. Return: 0, or a negative errno: it is broken, or at its end
+ * (-ECONNRESET). */
 int wirestream_fill(struct wirestream *s, struct xlc_error *err);
 
 /**
