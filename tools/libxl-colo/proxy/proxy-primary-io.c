@@ -159,66 +159,98 @@ bool pri_may_pass_in(const struct proxy_primary *p)
     return !teeing(p) || (!p->cut_owed && wirestream_room(&p->stream));
 }
 
-/* The guest has it: so shall the other. */
-static void tee(struct proxy_primary *p, unsigned int vif)
+/* What one guest has, the other shall have. */
+static void tee(struct proxy_primary *p, unsigned int vif,
+                const struct wire_frame *f)
 {
-    const struct pri_port *port = &p->ports[vif];
     const struct wire_msg m = {
         .type = WIRE_INBOUND,
         .vif = (uint16_t)vif,
         .epoch = p->s.epoch,
-        .u.frame = {
-            .vnet = port->in_vnet,
-            .data = port->in,
-            .len = (uint32_t)port->in_len,
-        },
+        .u.frame = *f,
     };
 
     if (!teeing(p)) return;
     if (!wirestream_put(&p->stream, &m)) p->s.in_teed++;
 }
 
-void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
-                 uint64_t now)
+/* Frames for the guest, which the other one has first. */
+static void read_in(struct proxy_primary *p, unsigned int vif,
+                    unsigned int max, uint64_t now)
 {
     struct pri_port *port = &p->ports[vif];
+    struct wire_msg m = { .type = WIRE_INBOUND, .vif = (uint16_t)vif };
+    struct wire_frame *f = &m.u.frame;
+    uint8_t *room;
     ssize_t n;
-    int r;
 
-    port->in_wait = false;
-    tell_flows(p, vif);
-    while (max-- && !port->dead && pri_may_pass_in(p)) {
-        if (!port->in_len && !pri_older_held(port, now)) {
-            n = tapdev_read(port->ends.in_rd, &port->in_vnet, port->in,
-                            PACKET_MAX);
+    while (max-- && !port->dead && pri_may_pass_in(p) &&
+           frameq_room(&port->in)) {
+        f->data = room = frameq_next(&port->in);
+        if (!pri_older_held(port, room, f, now)) {
+            n = tapdev_read(port->ends.in_rd, &f->vnet, room, PACKET_MAX);
             if (n == -EMSGSIZE) {
                 p->s.oversize++;
                 continue;
             }
             if (n < 0) lose_port(p, port, (int)n);
             if (n <= 0) return;
-            port->in_len = (size_t)n;
-            if (!pri_older_in(p, port, now)) {
-                port->in_len = 0;
-                continue;
-            }
+            f->len = (uint32_t)n;
+            if (!pri_older_in(p, port, room, f, now)) continue;
         }
-        r = tapdev_write(port->ends.in_wr, &port->in_vnet, port->in,
-                         port->in_len);
+        if (!frameq_push(&port->in, &m)) return; /* there was room */
+        tee(p, vif, f);
+    }
+}
+
+/* To the guest. Return: false if frames are left */
+static bool write_in(struct proxy_primary *p, unsigned int vif, uint64_t now)
+{
+    struct pri_port *port = &p->ports[vif];
+    struct wire_msg m;
+
+    while (frameq_peek(&port->in, &m)) {
+        const struct wire_frame *f = &m.u.frame;
+        int r;
+
+        if (port->untold && !pri_may_pass_in(p)) return false;
+        r = tapdev_write(port->ends.in_wr, &f->vnet, f->data, f->len);
         if (!r) {
             port->in_wait = true;
-            return;
+            return false;
         }
         if (r > 0) {
             p->s.in_frames++;
-            compare_inbound(port->engine, port->in, port->in_len,
-                            &port->in_vnet, now);
-            tee(p, vif);
+            compare_inbound(port->engine, f->data, f->len, &f->vnet, now);
         } else {
             p->s.in_lost++;
         }
-        port->in_len = 0;
+        if (port->untold) {
+            tee(p, vif, f);
+            port->untold--;
+        }
+        frameq_pop(&port->in);
     }
+    return true;
+}
+
+/*
+ * The peer is written to before the guest: as soon as that has a frame it may
+ * take the processor that this needs, and both guests have work to do.
+ */
+void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
+                 uint64_t now)
+{
+    struct pri_port *port = &p->ports[vif];
+
+    port->in_wait = false;
+    tell_flows(p, vif);
+    if (port->dead || !pri_may_pass_in(p)) return;
+    /* What is older goes first, to both. */
+    if (port->untold && !write_in(p, vif, now)) return;
+    read_in(p, vif, max, now);
+    if (teeing(p) && port->in.n) pri_write_peer(p);
+    write_in(p, vif, now);
 }
 
 /* ---- The peer's proxy ---------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "frameq.h"
 #include "mailbox.h"
 #include "pollset.h"
 #include "proxy-primary.h"
@@ -15,9 +16,9 @@
  * @engine: its compare engine
  * @older: see struct proxy_primary_cfg
  * @out: a released frame that the kernel did not take yet
- * @in: room for a frame on its way to the guest
- * @in_len: such a frame is there, not written yet; 0: none
- * @in_vnet: its header
+ * @in: frames on their way to the guest
+ * @untold: so many of them, the oldest, are older than the last cut, and the
+ *          peer is to have them in its epoch
  * @out_wait, @in_wait: the kernel did not take a frame; wait until it does
  * @dead: its descriptors can't be read any more
  */
@@ -26,9 +27,8 @@ struct pri_port {
     struct compare *engine;
     struct rewrite *older;
     struct compare_packet *out;
-    uint8_t *in;
-    size_t in_len;
-    struct packet_vnet in_vnet;
+    struct frameq in;
+    size_t untold;
     bool out_wait, in_wait, dead;
 };
 
@@ -107,13 +107,15 @@ bool pri_may_pass_in(const struct proxy_primary *p);
 
 /*
  * proxy-primary-older.c: connections of before a failover (RULES B4). A frame
- * of the network on its way in, which is in port->in: false if the guest may
- * not have it, or not yet; one that had to wait, and is there now; one that was
- * let go, port->out: false if it may not leave after all.
+ * of the network on its way in, @frame, of which @f tells: false if the guest
+ * may not have it, or not yet; one that had to wait, which is put at @frame,
+ * where a frame finds room; one that was let go, port->out: false if it may
+ * not leave after all.
  */
 bool pri_older_in(struct proxy_primary *p, struct pri_port *port,
-                  uint64_t now);
-bool pri_older_held(struct pri_port *port, uint64_t now);
+                  uint8_t *frame, struct wire_frame *f, uint64_t now);
+bool pri_older_held(struct pri_port *port, uint8_t *frame,
+                    struct wire_frame *f, uint64_t now);
 bool pri_older_out(struct proxy_primary *p, struct pri_port *port);
 
 /* How many need that; let those that ended go, and when that is due next. */

@@ -26,24 +26,25 @@ static bool needed(const struct pri_port *port)
 }
 
 bool pri_older_in(struct proxy_primary *p, struct pri_port *port,
-                  uint64_t now)
+                  uint8_t *frame, struct wire_frame *f, uint64_t now)
 {
     enum rewrite_verdict v;
 
     if (!needed(port)) return true;
-    v = rewrite_in(port->older, port->in, port->in_len, &port->in_vnet, now);
+    v = rewrite_in(port->older, frame, f->len, &f->vnet, now);
     p->s.dropped += v == REWRITE_DROP;
     return v == REWRITE_PASS || v == REWRITE_DONE;
 }
 
-bool pri_older_held(struct pri_port *port, uint64_t now)
+bool pri_older_held(struct pri_port *port, uint8_t *frame,
+                    struct wire_frame *f, uint64_t now)
 {
     struct rewrite_held h;
 
     if (!needed(port) || !rewrite_take(port->older, &h, now)) return false;
-    memcpy(port->in, h.frame, h.len);
-    port->in_len = h.len;
-    port->in_vnet = h.vnet;
+    memcpy(frame, h.frame, h.len);
+    f->len = (uint32_t)h.len;
+    f->vnet = h.vnet;
     return true;
 }
 

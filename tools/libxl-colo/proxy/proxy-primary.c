@@ -7,13 +7,17 @@
  * One thread owns everything; the session asks it by letters. A turn of its
  * loop: wait for what is wanted, answer letters, take the peer's frames into
  * the engines, the guest's output into the engines, write what these let go,
- * pass input to the guest and to the peer, write to the peer.
+ * pass input to the peer and to the guest, write to the peer.
  *
  * A cut is drawn by the loop itself, between two frames: the TAPs are read
  * until they are empty, then every engine is cut, and only then does the
  * epoch change that input is tagged with. A CUT goes to the peer before the
  * first frame of the new epoch; until it has room, input waits. A peer that
  * lets it wait for too long is dropped: its guest has no say over ours.
+ *
+ * Input goes to the peer first, and waits here if the guest's vif has no room:
+ * what the guest has not been given at a cut belongs to the epoch that begins,
+ * and the peer is told of it once more, as of that.
  */
 #include <config.h>
 
@@ -53,6 +57,9 @@ struct peer {
     const struct wirestream_ops *ops;
     void *ctx;
 };
+
+/* Octets of frames that were read for a guest, and not written yet. */
+#define PROXY_AHEAD (256u << 10)
 
 static uint64_t clock_ns(void)
 {
@@ -112,6 +119,8 @@ static int do_cut(struct proxy_primary *p, uint64_t epoch,
         /* The other guest is about to know these as this one does. */
         while (compare_next_isn(p->ports[i].engine, &old))
             ;
+        /* What waits for this guest is input of the new epoch. */
+        p->ports[i].untold = p->ports[i].in.n;
     }
     p->s.epoch = epoch;
     p->s.mode = p->mode_next;
@@ -175,7 +184,7 @@ static int do_idle(struct proxy_primary *p)
         if (s.primary + p->s.in_frames + p->s.in_lost + p->s.dropped !=
             before)
             return -EAGAIN;
-        if (s.held || port->out || port->in_len) return -EAGAIN;
+        if (s.held || port->out || port->in.n) return -EAGAIN;
     }
     return 0;
 }
@@ -333,7 +342,7 @@ static void move_frames(struct proxy_primary *p)
             pri_read_out(p, port, PROXY_BATCH, now);
         pri_write_out(p, port);
         /* What the rewriter held may be due since the guest spoke. */
-        if (port->in_len || port->older ||
+        if (port->in.n || port->older ||
             pollset_got(&p->set, port->ends.in_rd, EPOLLIN))
             pri_pass_in(p, i, PROXY_BATCH, now);
     }
@@ -417,12 +426,11 @@ static int make_ports(struct proxy_primary *p,
                                  strerror(errno));
         port->ends = cfg->ports[p->nports];
         port->older = cfg->older[p->nports];
-        port->in = malloc(PACKET_MAX);
-        if (!port->in)
-            return xlc_error_set(err, -ENOMEM, "proxy: out of memory");
+        r = frameq_init(&port->in, PROXY_AHEAD, err);
+        if (r) return r;
         r = compare_new(&port->engine, &opts, err);
         if (r) {
-            free(port->in);
+            frameq_dispose(&port->in);
             return r;
         }
     }
@@ -469,7 +477,7 @@ void proxy_primary_stop(struct proxy_primary *p)
     wirestream_close(&p->stream);
     for (unsigned int i = 0; i < p->nports; i++) {
         compare_free(p->ports[i].engine);
-        free(p->ports[i].in);
+        frameq_dispose(&p->ports[i].in);
     }
     pollset_dispose(&p->set);
     mailbox_dispose(&p->box);
