@@ -127,7 +127,8 @@ class Host:
             self.ssh_argv("echo; read -r now; date -s @$now >/dev/null; "
                           "head -c 64 >/dev/urandom; "
                           "for d in $(cat /run/lab-paused 2>/dev/null); do "
-                          "xl unpause $d; done; rm -f /run/lab-paused"),
+                          "/usr/sbin/xl unpause $d; done; "
+                          "rm -f /run/lab-paused"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         with shell:
             shell.stdout.readline()
@@ -146,9 +147,11 @@ class Host:
         return gone
 
     def pause_guests(self):
-        """Pause every guest; freshen() lets them go on."""
+        """Pause every guest; freshen() lets them go on. By Debian's xl: the
+        product's refuses to pause one that is protected."""
         self.sh("xl list | awk 'NR > 2 { print $2 }' >/run/lab-paused; "
-                "for d in $(cat /run/lab-paused); do xl pause $d; done",
+                "for d in $(cat /run/lab-paused); do /usr/sbin/xl pause $d; "
+                "done",
                 check=True)
 
     def save(self, directory):

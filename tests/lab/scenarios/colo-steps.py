@@ -15,6 +15,7 @@ import traceback
 import _colo
 import _remus
 import _steps
+from lablib import snapshots
 
 GUEST = "pvh"
 PRODUCT = True
@@ -111,15 +112,34 @@ def chosen():
     return found
 
 
+def protected(lab, kind):
+    """The guest is protected and its copy runs, as they did when the first
+    round of such a kind began: the hosts were saved then."""
+    over = "lan" if kind.startswith("cut") else "link"
+    state = f"{lab.start_state}-steps-{over}"
+    if not snapshots.exists(lab, state):
+        lab.reset(lab.start_state)
+        guest = lab.guests()["g1"]
+        _steps.serve(guest)
+        if over == "lan":
+            _colo.protect(lab, guest, peer="b",
+                          more="--plaintext --peer 10.78.0.12")
+        else:
+            _colo.protect(lab, guest)
+        lab.snapshot(state)
+    else:
+        lab.reset(state)
+    # The guests were paused when the hosts were saved, and each host's clock
+    # was set.
+    _remus.wait_protected(lab)
+    lab.out("A", "xl remus-checkpoint g1")
+    _colo.wait_beside(lab)
+    return lab.guests()["g1"]
+
+
 def start(lab, kind):
     """The guest is protected, its copy runs, and clients speak with it."""
-    guest = lab.guests()["g1"]
-    _steps.serve(guest)
-    if kind.startswith("cut"):
-        _colo.protect(lab, guest, peer="b",
-                      more="--plaintext --peer 10.78.0.12")
-    else:
-        _colo.protect(lab, guest)
+    guest = protected(lab, kind)
     clients = _steps.Clients(lab, guest)
     clients.warm_up()
     return clients
@@ -278,8 +298,6 @@ def run(lab):
         what = f"step {step[0]} ({host}) {kind}"
         began = time.monotonic()
         try:
-            if number > 1:
-                lab.reset(lab.start_state)
             line = one_round(lab, step, kind)
             lab.log(f"ok {number} of {len(every)}: {what}: {line} "
                     f"({time.monotonic() - began:.0f} s)")
