@@ -6,13 +6,16 @@ time, and checks that each reply is the one before plus one.  A reply is a
 promise: whatever happens to the server later, the value may never be less.
 
 A connection that breaks is opened again; the request that was in flight
-may or may not have been carried out, so one number more is allowed once.
+may or may not have been carried out, so one number more is allowed once. One
+that was never made, since nobody said in time where the server is, is no reset.
 With --set it is the client that counts, and sends SET; each reply is OK.
 
 verify: reads the keys again and compares with the report of a count."""
 
 import collections
+import errno
 import json
+import os
 import selectors
 import socket
 import sys
@@ -68,6 +71,13 @@ class Connection:
     def ready(self, mask):
         """The socket is ready: connected, or a reply is there."""
         if mask & selectors.EVENT_WRITE:
+            failed = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failed == errno.EHOSTUNREACH and self.connecting:
+                self.owner.unreachable += 1
+                self.close()
+                return
+            if failed:
+                raise OSError(failed, os.strerror(failed))
             self.connecting = False
             self.send()
             return
@@ -112,6 +122,7 @@ class Counter:
         self.latencies = []
         self.per_second = collections.Counter()
         self.requests = self.resets = self.timeouts = 0
+        self.unreachable = 0
         self.violations = []
         self.connections = [Connection(self, i)
                             for i in range(args.connections)]
@@ -174,7 +185,8 @@ class Counter:
         self.run.finish(
             not self.violations and self.requests > 0,
             requests=self.requests, resets=self.resets,
-            timeouts=self.timeouts, violations=self.violations,
+            timeouts=self.timeouts, unreachable=self.unreachable,
+            violations=self.violations,
             latency_ms=percentiles(self.latencies),
             last={c.key: c.last for c in self.connections
                   if c.last is not None},
