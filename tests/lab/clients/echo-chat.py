@@ -7,22 +7,18 @@ is counted and opened again, so that the time without service is measured
 in any case."""
 
 import random
-import socket
-import time
 
-from common import Gaps, Run, parser, percentiles
+from chat import Chat, chat_parser
+from common import percentiles
 
 
-class Chat:
+class Echo(Chat):
     """One program run."""
 
     def __init__(self, args):
-        self.args = args
-        self.run = Run(args)
-        self.gaps = Gaps(self.run)
+        super().__init__(args)
         self.random = random.Random(args.seed)
-        self.lines = self.resets = self.connects = 0
-        self.violations, self.latencies = [], []
+        self.latencies = []
 
     def line(self):
         """The next line to send."""
@@ -34,57 +30,29 @@ class Chat:
 
     def exchange(self, sock):
         """Send one line, and wait for exactly that line."""
-        line, began, answer = self.line(), self.run.now(), b""
-        sock.sendall(line)
-        while not answer.endswith(b"\n") if self.args.more \
-                else len(answer) < len(line):
-            try:
-                data = sock.recv(65536)
-            except TimeoutError:
-                if self.run.over() or \
-                        self.run.now() - began > self.args.timeout:
-                    raise
-                continue
-            if not data:
-                raise ConnectionResetError("end of file")
-            answer += data
-        good = answer == line or self.args.more and \
-            answer.startswith(line[:-1] + b" ")
+        line, began = self.line(), self.run.now()
+        if self.args.more:
+            answer = self.ask(sock, line, lambda a: a.endswith(b"\n"))
+            good = answer == line or answer.startswith(line[:-1] + b" ")
+        else:
+            answer = self.ask(sock, line, lambda a: len(a) >= len(line))
+            good = answer == line
         if not good and len(self.violations) < 20:
             self.violations.append(f"line {self.lines}: sent {line[:60]!r}, "
                                    f"got {answer[:60]!r}")
-        self.lines += 1
         self.latencies.append(self.run.now() - began)
-        self.gaps.event()
 
-    def talk(self):
-        """One connection, until it breaks or all is done."""
-        with socket.create_connection((self.args.host, self.args.port),
-                                      timeout=2) as sock:
-            self.connects += 1
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(0.2)
-            while not self.over():
-                self.exchange(sock)
-                self.run.progress(lines=self.lines, resets=self.resets,
-                                  **self.gaps.report())
-                if self.args.interval:
-                    time.sleep(self.args.interval)
-                    self.gaps.restart()
+    def said(self):
+        """What is reported on the way."""
+        return {**super().said(), **self.gaps.report()}
 
     def over(self):
         """Whether all is done."""
-        return self.run.over() or (0 < self.args.lines <= self.lines)
+        return super().over() or (0 < self.args.lines <= self.lines)
 
     def main(self):
         """Talk until the end; report."""
-        while not self.over():
-            try:
-                self.talk()
-            except OSError:
-                if not self.run.over():
-                    self.resets += self.connects > 0
-                    time.sleep(0.1)  # a pause between attempts
+        self.chat()
         if not self.lines:
             self.gaps.event()
         self.run.finish(not self.violations and self.lines > 0,
@@ -96,21 +64,15 @@ class Chat:
 
 def main():
     """Run the command line."""
-    top = parser(__doc__.splitlines()[0])
-    top.add_argument("host")
-    top.add_argument("--port", type=int, default=7)
+    top = chat_parser(__doc__.splitlines()[0], port=7, interval=0.01)
     top.add_argument("--lines", type=int, default=0,
                      help="end after so many (default: no limit)")
     top.add_argument("--size", type=int, default=64,
                      help="bytes in a line (up to 60000)")
-    top.add_argument("--interval", type=float, default=0.01,
-                     help="seconds between an answer and the next line")
-    top.add_argument("--timeout", type=float, default=30,
-                     help="seconds after which a connection is given up")
     top.add_argument("--seed", type=int, default=1)
     top.add_argument("--more", action="store_true",
                      help="the server adds words of its own to each line")
-    Chat(top.parse_args()).main()
+    Echo(top.parse_args()).main()
 
 
 if __name__ == "__main__":
