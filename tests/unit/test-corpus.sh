@@ -3,7 +3,8 @@
 # test-corpus.sh - Replay every committed fuzz input through its target
 #
 # The folder tests/fuzz/corpus/NAME belongs to tests/fuzz/fuzz-NAME. Where a
-# program make-NAME-corpus exists, the folder must hold all that it writes.
+# program make-NAME-corpus exists, the folder must hold all that it writes. A
+# file "found-*" comes from the fuzzer: it reaches what the others do not.
 set -u
 : "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
 
