@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-progress.c - What is said of the first copy: nothing that nobody knows */
+/* test-progress.c - What is said of the first copy, and what nobody knows */
 #include <config.h>
 
 #include <string.h>
