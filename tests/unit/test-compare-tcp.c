@@ -89,6 +89,25 @@ static bool says(size_t i, uint32_t ack, uint32_t edge)
            frame_csum_ok(g->b, g->len, &g->vnet);
 }
 
+/* What moved counts once, and when it leaves. */
+static void test_moved(void)
+{
+    connected();
+    p(1, 1, ACK, "hello ");
+    ok(!rig_stats(&r).said, "what is held was not said");
+    s(1, 1, ACK, "hello ");
+    p(1, 1, ACK, "hello ");
+    ok(r.n == 2 && rig_stats(&r).said == 6, "C3: what is sent again moves "
+       "nothing: %llu octets", (unsigned long long)rig_stats(&r).said);
+    p(7, 11, ACK, "x");
+    s(7, 6, ACK, "x");
+    ok(rig_stats(&r).acked == 5 && rig_stats(&r).said == 7,
+       "C3: of an acknowledgement counts what is released");
+    s(8, 11, ACK, "");
+    ok(rig_stats(&r).acked == 10, "and the rest when it is");
+    rig_stop(&r);
+}
+
 static void test_stream(void)
 {
     connected();
@@ -509,6 +528,7 @@ static void test_isn(void)
 
 int main(void)
 {
+    test_moved();
     test_stream();
     test_overtake();
     test_gso();

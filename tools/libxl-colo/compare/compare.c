@@ -159,6 +159,8 @@ void release(struct compare *c, struct slot *s)
 {
     uint64_t held = c->now > s->time ? c->now - s->time : 0;
 
+    if (!s->flow || s->flow->key.kind != PACKET_TCP)
+        c->st.said += s->pub.len;
     if (s->flow) leave(s->flow, s);
     ring_add(&c->out, &s->in_all);
     c->st.held_ns += held;
@@ -253,7 +255,7 @@ static void primary_in(struct compare *c, struct slot *s, size_t len,
     f = flow_get(c, &key, now);
     if (f && key.kind == PACKET_TCP) tcp_note(c, f, s);
     if (c->open) {
-        if (f && key.kind == PACKET_TCP) ack_released(f, s);
+        if (f && key.kind == PACKET_TCP) ack_released(c, f, s);
         release(c, s);
         return;
     }

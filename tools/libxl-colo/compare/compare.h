@@ -175,6 +175,8 @@ struct compare_isn {
  * @aged: flows forgotten
  * @run_ns: how long the last epoch ran from cut to wanted
  * @held_ns: how long those that left had been held, all together
+ * @said, @acked: octets of streams (of other frames: all) that left for the
+ *   first time; octets of the clients' streams acknowledged for the first time
  */
 struct compare_stats {
     uint64_t primary, secondary;
@@ -187,6 +189,7 @@ struct compare_stats {
     uint64_t flows, aged;
     uint64_t run_ns;
     uint64_t held_ns;
+    uint64_t said, acked;
 };
 
 /**

@@ -286,7 +286,7 @@ void tcp_match(struct compare *c, struct flow *f, uint64_t now);
 void ack_note(struct tcp_end *e, const struct seg *g, uint8_t scale);
 bool ack_release(struct compare *c, struct flow *f, struct slot *s,
                  uint64_t now);
-void ack_released(struct flow *f, struct slot *s);
+void ack_released(struct compare *c, struct flow *f, struct slot *s);
 void ack_committed(struct compare *c, struct flow *f, struct slot *s);
 void ack_note_ts(struct tcp *t, const struct seg *g);
 void ack_try_owed(struct compare *c, struct flow *f, uint64_t now);

@@ -88,8 +88,14 @@ static void raise_ts(struct tcp *t, struct slot *s)
     packet_store32(&s->seg.pk, s->buf, o.ts_off + 2u, t->out_ts);
 }
 
+/* How far @to is beyond @from; what is older was told before. */
+static uint32_t beyond(bool has, uint32_t from, uint32_t to)
+{
+    return has && packet_after(to, from) ? to - from : 0;
+}
+
 /* Remember what a frame that leaves says. */
-void ack_released(struct flow *f, struct slot *s)
+void ack_released(struct compare *c, struct flow *f, struct slot *s)
 {
     const struct seg *g = &s->seg;
     struct tcp *t = &f->tcp;
@@ -102,9 +108,11 @@ void ack_released(struct flow *f, struct slot *s)
     if (g->gen != t->out_gen) t->has_out = t->has_nxt = t->has_ts = false;
     if (t->has_ts) raise_ts(t, s);
     t->out_gen = g->gen;
+    c->st.said += beyond(t->has_nxt, t->out_nxt, end);
     if (!t->has_nxt || packet_after(end, t->out_nxt)) t->out_nxt = end;
     t->has_nxt = true;
     if (!(g->pk.flags & PACKET_ACK)) return;
+    c->st.acked += beyond(t->has_out, t->out_ack, g->pk.ack);
     if (!t->has_out || !packet_after(t->out_ack, g->pk.ack)) {
         t->out_ack = g->pk.ack;
         t->out_win = g->pk.win;
@@ -116,7 +124,7 @@ void ack_released(struct flow *f, struct slot *s)
 /* A commit lets @s go as it is: what was owed before it is said by it. */
 void ack_committed(struct compare *c, struct flow *f, struct slot *s)
 {
-    ack_released(f, s);
+    ack_released(c, f, s);
     if (f->owed && s->seg.pk.flags & PACKET_ACK &&
         f->owed->arrival < s->arrival) ack_forget(c, f);
 }
@@ -298,7 +306,7 @@ static void emit(struct compare *c, struct flow *f, struct slot *s,
     } else {
         packet_put16(ip + 4, (uint16_t)(pk->end - pk->l3 - 40));
     }
-    ack_released(f, s);
+    ack_released(c, f, s);
     s->flow = NULL;
     ring_add(&c->out, &s->in_all);
     c->nout++;
@@ -442,7 +450,7 @@ bool ack_release(struct compare *c, struct flow *f, struct slot *s,
         break;
     }
     trim_sack(c, t, &s->seg.pk, s->buf);
-    ack_released(f, s);
+    ack_released(c, f, s);
     c->st.compared++;
     release(c, s);
     return true;

@@ -51,7 +51,8 @@ struct pri_port {
  * @quit: the thread is to end
  * @cut_us: when the last cut was; @plugged: vifs of the peer's copy that are
  *          connected since, one bit each
- * @told_packets, @told_ns: what proxy_primary_held() has said
+ * @told_packets, @told_ns, @told_said, @told_acked: what proxy_primary_held()
+ *          has said
  * @ticked: when rewrite_tick() was called last
  * @s: what is counted, and the state that is shown
  */
@@ -73,7 +74,7 @@ struct proxy_primary {
     bool quit;
     uint64_t cut_us;
     uint32_t plugged;
-    uint64_t told_packets, told_ns;
+    uint64_t told_packets, told_ns, told_said, told_acked;
     uint64_t ticked;
     struct proxy_primary_status s;
 };

@@ -215,7 +215,7 @@ _Static_assert(sizeof(struct compare_stats) % sizeof(uint64_t) == 0,
 
 static void do_held(struct proxy_primary *p, struct proxy_primary_held *h)
 {
-    uint64_t packets = 0, ns = 0, longest = 0;
+    uint64_t packets = 0, ns = 0, longest = 0, said = 0, acked = 0;
 
     for (unsigned int i = 0; i < p->nports; i++) {
         struct compare_stats s;
@@ -224,11 +224,17 @@ static void do_held(struct proxy_primary *p, struct proxy_primary_held *h)
         compare_get_stats(p->ports[i].engine, &s);
         packets += s.released;
         ns += s.held_ns;
+        said += s.said;
+        acked += s.acked;
         if (one > longest) longest = one;
     }
     h->packets = packets - p->told_packets;
     h->held_us = (ns - p->told_ns) / 1000u;
     h->longest_us = longest / 1000u;
+    h->said = said - p->told_said;
+    h->acked = acked - p->told_acked;
+    p->told_said = said;
+    p->told_acked = acked;
     p->told_packets = packets;
     p->told_ns = ns;
 }

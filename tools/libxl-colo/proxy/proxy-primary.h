@@ -106,9 +106,11 @@ struct proxy_primary_status {
  * @packets: how many
  * @held_us: how long they had been held, all together
  * @longest_us: and the one that was held longest
+ * @said, @acked: octets, see struct compare_stats
  */
 struct proxy_primary_held {
     uint64_t packets, held_us, longest_us;
+    uint64_t said, acked;
 };
 
 /* Start it, passive and without a peer. Output is held from now on. */
