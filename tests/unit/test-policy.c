@@ -30,6 +30,15 @@ static struct policy fresh(enum policy_wish wish)
     return p;
 }
 
+/* @packets left, held for @held_us together; what they carried is small. */
+static void gone(struct policy *p, uint64_t packets, uint64_t held_us,
+                 uint64_t now)
+{
+    struct policy_left l = { packets, held_us, packets * 20, packets * 20 };
+
+    policy_released(p, &l, now);
+}
+
 /* A checkpoint at @at that pauses for 10 ms and commits 10 ms later. */
 static enum policy_why checkpoint(struct policy *p, uint64_t at)
 {
@@ -243,14 +252,14 @@ static void c3_hold(void)
     checkpoint(&p, 100 * MS); /* passive would hold for 100 + 10 + 10 ms */
     ok(policy_held_us(&p, POLICY_PASSIVE, S) == 120 * MS,
        "a mode that never ran is judged by what a checkpoint takes");
-    policy_released(&p, 1000, 1000 * S, 1900 * MS);
+    gone(&p, 1000, 1000 * S, 1900 * MS);
     ok(policy_when(&p, 3600 * MS) > 3600 * MS,
        "C3: what is held in the first 2 s does not count");
     for (now = 2100 * MS; now < 3700 * MS; now += 100 * MS)
-        policy_released(&p, 10, 10 * 125 * MS, now);
+        gone(&p, 10, 10 * 125 * MS, now);
     ok(policy_when(&p, now) > now, "nor 5 %% more than the other mode");
     for (; now < 12 * S; now += 100 * MS)
-        policy_released(&p, 10, 10 * 140 * MS, now);
+        gone(&p, 10, 10 * 140 * MS, now);
     ok(policy_when(&p, now) == now && policy_suspend(&p, now) ==
        POLICY_SWITCH, "C3: 15 %% more asks for a checkpoint");
     ok(policy_cut(&p, now + 10 * MS) == POLICY_HOLD_WORSE,
@@ -258,7 +267,7 @@ static void c3_hold(void)
     p = fresh(POLICY_AUTO);
     checkpoint(&p, 100 * MS);
     for (now = 2100 * MS; now < 4 * S; now += 100 * MS)
-        policy_released(&p, 1, 500 * MS, now);
+        gone(&p, 1, 500 * MS, now);
     ok(policy_when(&p, now) > now, "a few packets say nothing");
 }
 
@@ -275,12 +284,12 @@ static bool stays_after_lag(bool back)
     checkpoint(&p, 4 * S);
     begun = p.begun_us;
     if (back) policy_lag(&p, 900 * MS);
-    policy_released(&p, 1000, 1000 * S, begun + 2850 * MS);
+    gone(&p, 1000, 1000 * S, begun + 2850 * MS);
     for (now = begun + 3050 * MS; now < begun + 5 * S; now += 100 * MS)
-        policy_released(&p, 10, 10 * MS, now);
+        gone(&p, 10, 10 * MS, now);
     return p.mode == POLICY_RUNNING && policy_when(&p, now) > now &&
-           p.meter[POLICY_RUNNING].packets &&
-           p.meter[POLICY_RUNNING].packets < 1000;
+           p.meter[POLICY_RUNNING].sum.packets &&
+           p.meter[POLICY_RUNNING].sum.packets < 1000;
 }
 
 static void c1_lag(void)
@@ -327,7 +336,7 @@ static void short_runs(void)
     ok(p.mode == POLICY_RUNNING, "colo that is pinned stays");
     p = fresh(POLICY_AUTO);
     for (now = 0; now < 60 * S && p.mode == POLICY_RUNNING;) {
-        policy_released(&p, 100, 100 * MS, now);
+        gone(&p, 100, 100 * MS, now);
         next(&p, POLICY_MISCOMPARE, &now);
     }
     ok(p.mode == POLICY_RUNNING,
@@ -371,7 +380,7 @@ static void probes(void)
     while (p.mode == POLICY_PASSIVE)
         next(&p, POLICY_NOTHING, &now);
     for (left = now; now < left + 31 * S;) { /* this one pays, for a while */
-        policy_released(&p, 1000, 1000 * MS, now);
+        gone(&p, 1000, 1000 * MS, now);
         next(&p, POLICY_MISCOMPARE, &now);
     }
     now = quarrel(&p, now, 1000);
@@ -382,6 +391,7 @@ static void probes(void)
 /* ----- random histories ----- */
 
 static uint64_t rng;
+static uint32_t load; /* small, a download, an upload */
 
 static uint32_t rnd(uint32_t n)
 {
@@ -409,7 +419,11 @@ static void noise(struct policy *p, uint64_t now)
 {
     switch (rnd(8)) {
     case 0:
-        policy_released(p, rnd(100), (uint64_t)rnd(20000000), now);
+        if (!rnd(20)) load = rnd(3);
+        policy_released(p, &(struct policy_left){
+                            rnd(100), rnd(20000000),
+                            load == 1 ? rnd(4000000) : rnd(1000),
+                            load == 2 ? rnd(4000000) : rnd(1000) }, now);
         break;
     case 1:
         policy_lag(p, rnd(3000) * MS);
@@ -478,7 +492,9 @@ static const char *at_cut(const struct policy *p, struct judge *j,
         j->backoff = p->backoff_us;
     }
     j->probed = why == POLICY_PROBE;
-    if (j->probed && now - j->switched < j->backoff)
+    /* Another load brings it forward, not beyond the first distance. */
+    if (j->probed && now - j->switched < (p->early_us ? p->set.probe_ms * MS :
+                                                        j->backoff))
         bad = "a probe that came too soon";
     j->switched = now;
     return bad;
@@ -492,6 +508,7 @@ static const char *history(void)
     uint64_t now = 0;
     const char *bad = NULL;
 
+    load = 0;
     random_set(&set);
     policy_init(&p, &set, rnd(4), now);
     j.backoff = p.set.probe_ms * MS;

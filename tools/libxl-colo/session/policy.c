@@ -7,10 +7,16 @@
 
 #include "policy.h"
 
-/* Sums are halved so often. */
-#define HALVE_US 2000000u
 /* What a mode was measured to do so long ago says nothing any more. */
 #define STALE_US 300000000u
+/* What a connection that nobody tuned has under way: checkpoints alone move
+ * about that for each time that they hold it. */
+#define WINDOW 65536u
+/* So many changes of the load may each bring a probe forward at once. */
+#define EARLY_PROBES 4u
+/* So many times as long as a mode is measured, it may be left again because
+ * the other moved more. */
+#define TRIAL 2u
 
 static const char *const mode_names[] = {
     [POLICY_PASSIVE] = "passive",
@@ -41,6 +47,10 @@ static const struct {
         "the copy's packets came too late, again and again" },
     [POLICY_HOLD_WORSE] = { "hold-worse",
         "packets were held longer than checkpoints alone hold them" },
+    [POLICY_SLOWER] = { "slower",
+        "less got through than with checkpoints alone" },
+    [POLICY_FASTER] = { "faster",
+        "more got through while both ran, though packets were held longer" },
     [POLICY_LAGGING] = { "lagging",
         "the copy took too long to be back after checkpoints" },
     [POLICY_LOST] = { "lost", "the copy can't run now" },
@@ -92,41 +102,23 @@ static bool settled(const struct policy *p, uint64_t now)
            since(now, p->back_us) >= us(p->set.settle_ms);
 }
 
-/* ----- how long packets are held ----- */
-
-static void meter_clear(struct policy_meter *m, uint64_t now)
-{
-    m->held_us = m->packets = 0;
-    m->halved_us = now;
-}
-
-/* What is old counts less; halved often enough, it is nothing. */
-static void meter_fade(struct policy_meter *m, uint64_t now)
-{
-    uint64_t n = since(now, m->halved_us) / HALVE_US;
-
-    m->held_us = n < 64 ? m->held_us >> n : 0;
-    m->packets = n < 64 ? m->packets >> n : 0;
-    m->halved_us += n * HALVE_US;
-}
+/* ----- what each mode does ----- */
 
 /* Long enough for some checkpoints: the first packets that leave are the ones
- * that waited least, or most. */
+ * that waited least, or most. Likewise after the load became another one. */
 static bool measured(const struct policy *p, uint64_t now)
 {
     return since(now, p->back_us) >= us(p->set.settle_ms) +
-                                     us(p->set.measure_ms);
+                                     us(p->set.measure_ms) &&
+           since(now, p->kind_us) >= us(p->set.measure_ms) &&
+           !policy_kind_doubt(&p->kind, now);
 }
 
 static uint64_t meter_mean(const struct policy *p, enum policy_mode m,
                            uint64_t now)
 {
-    struct policy_meter t = p->meter[m];
-
     if (!measured(p, now)) return 0;
-    meter_fade(&t, now);
-    if (!t.packets || t.packets < p->set.hold_packets) return 0;
-    return later(t.held_us / t.packets, 1);
+    return policy_meter_mean(&p->meter[m], p->set.hold_packets, now);
 }
 
 /* Half an interval, and what a checkpoint took. */
@@ -148,19 +140,25 @@ uint64_t policy_held_us(const struct policy *p, enum policy_mode m,
     return m == POLICY_PASSIVE ? expected_us(p) : 0;
 }
 
-void policy_released(struct policy *p, uint64_t packets, uint64_t held_us,
-                     uint64_t now)
+/* What moved each second in a mode, of this load and lately; 0 if that is not
+ * known. */
+static uint64_t rate(const struct policy *p, enum policy_mode m, uint64_t now)
 {
-    struct policy_meter *m = &p->meter[p->mode];
+    const struct policy_meter *t = &p->meter[m];
 
-    if (!settled(p, now)) {
-        m->halved_us = now;
-        return;
-    }
-    meter_fade(m, now);
-    if (__builtin_add_overflow(m->held_us, held_us, &m->held_us) ||
-        __builtin_add_overflow(m->packets, packets, &m->packets))
-        meter_clear(m, now);
+    if (m != p->mode)
+        return since(now, t->rate_at_us) < us(p->set.probe_max_ms) ? t->rate :
+                                                                     0;
+    /* A part of it, because what is old was halved. */
+    return measured(p, now) ?
+           policy_meter_rate(t, us(p->set.measure_ms) / 3) : 0;
+}
+
+/* Is @a more than @b by the margin @times? */
+static bool more(const struct policy *p, uint64_t a, uint64_t b,
+                 uint64_t times)
+{
+    return a > b && a - b > b / 100 * p->set.hold_margin_percent * times;
 }
 
 /* True if COLO holds packets for clearly less than checkpoints do. */
@@ -182,7 +180,89 @@ static bool colo_costs(const struct policy *p, uint64_t now)
            colo > passive + passive * p->set.hold_margin_percent / 100;
 }
 
+/* The clients do something else now: what was measured is not about that. A
+ * mode that COLO was left for may be the wrong one. */
+static void other_kind(struct policy *p, uint64_t now)
+{
+    uint64_t most = us(p->set.probe_max_ms), soon;
+
+    p->kind_us = now;
+    p->worse_us = 0;
+    for (unsigned int m = 0; m < POLICY_NMODES; m++)
+        p->meter[m].rate = 0;
+    policy_meter_clear(&p->meter[p->mode], now);
+    soon = later(now, p->begun_us + us(p->set.probe_ms));
+    if (p->mode != POLICY_PASSIVE || soon >= p->probe_us ||
+        p->early_us > now + (EARLY_PROBES - 1) * most) return;
+    p->early_us = later(p->early_us, now) + most;
+    p->probe_us = soon;
+}
+
+void policy_released(struct policy *p, const struct policy_left *l,
+                     uint64_t now)
+{
+    struct policy_meter *m = &p->meter[p->mode];
+
+    if (policy_kind_add(&p->kind, l, p->set.hold_packets, now))
+        other_kind(p, now);
+    if (!settled(p, now)) {
+        policy_meter_clear(m, now);
+        return;
+    }
+    policy_meter_add(m, l, now);
+    if (p->mode != POLICY_RUNNING) return;
+    if (!colo_costs(p, now)) p->worse_us = 0;
+    else if (!p->worse_us) p->worse_us = now;
+}
+
 /* ----- which mode ----- */
+
+/*
+ * COLO holds packets longer. Of a stream of much that says nothing: if what
+ * checkpoints alone move is known, that decides. If not, that has to be tried:
+ * at once, unless more moves than they may be expected to; then only when it
+ * has moved so for long, as the trial itself costs some seconds.
+ */
+static enum policy_why judge_worse(const struct policy *p, uint64_t now)
+{
+    uint64_t colo = rate(p, POLICY_RUNNING, now);
+    uint64_t passive = rate(p, POLICY_PASSIVE, now);
+    uint64_t held = policy_held_us(p, POLICY_PASSIVE, now);
+
+    if (!policy_meter_bulk(&p->meter[POLICY_RUNNING]))
+        return POLICY_HOLD_WORSE;
+    if (!colo) return POLICY_STAY;
+    if (passive)
+        return more(p, colo, passive, 1) ? POLICY_STAY : POLICY_HOLD_WORSE;
+    if (held &&
+        more(p, colo, WINDOW * UINT64_C(1000000) / held, 1) &&
+        (!p->worse_us ||
+         since(now, p->worse_us) < us(p->set.probe_reset_ms)))
+        return POLICY_STAY;
+    return POLICY_HOLD_WORSE;
+}
+
+/* COLO does not hold a stream of much for longer, but does it move? An
+ * acknowledgement that waits for the copy is not held, and yet it does. */
+static bool colo_slower(const struct policy *p, uint64_t now)
+{
+    uint64_t colo = rate(p, POLICY_RUNNING, now);
+
+    return colo && policy_meter_bulk(&p->meter[POLICY_RUNNING]) &&
+           more(p, rate(p, POLICY_PASSIVE, now), colo, 2);
+}
+
+/* COLO was left to see what checkpoints alone move: is that less? Asked for a
+ * while only: later it is the clients who want less. */
+static bool colo_faster(const struct policy *p, uint64_t now)
+{
+    uint64_t passive = rate(p, POLICY_PASSIVE, now);
+
+    return p->trial && passive &&
+           since(now, p->begun_us) < us(p->set.settle_ms) +
+                                     TRIAL * us(p->set.measure_ms) &&
+           more(p, rate(p, POLICY_RUNNING, now), passive, 1);
+}
 
 /* COLO runs: does it pay? */
 static enum policy_why judge_running(const struct policy *p, uint64_t now)
@@ -192,7 +272,8 @@ static enum policy_why judge_running(const struct policy *p, uint64_t now)
     if (p->short_runs >= p->set.short_runs && !colo_pays(p, now))
         return p->late_runs * 2 > p->short_runs ? POLICY_TOO_LATE :
                                                   POLICY_SHORT_RUNS;
-    return colo_costs(p, now) ? POLICY_HOLD_WORSE : POLICY_STAY;
+    if (colo_costs(p, now)) return judge_worse(p, now);
+    return colo_slower(p, now) ? POLICY_SLOWER : POLICY_STAY;
 }
 
 /* Why the mode should change now, if it should. */
@@ -209,6 +290,7 @@ static enum policy_why judge(const struct policy *p, uint64_t now)
     if (p->set.wish == POLICY_COLO) return POLICY_PINNED;
     if (!settled(p, now)) return POLICY_STAY;
     if (p->returned) return POLICY_BACK;
+    if (colo_faster(p, now)) return POLICY_FASTER;
     return now >= p->probe_us ? POLICY_PROBE : POLICY_STAY;
 }
 
@@ -238,7 +320,16 @@ static void enter(struct policy *p, enum policy_mode mode,
         m->last_us = mean;
         m->last_at_us = now;
     }
-    if (mode == POLICY_PASSIVE) plan_probe(p, why, now);
+    if (measured(p, now)) {
+        m->rate = rate(p, p->mode, now);
+        m->rate_at_us = now;
+    }
+    if (mode == POLICY_PASSIVE) {
+        plan_probe(p, why, now);
+        p->trial = why == POLICY_HOLD_WORSE && p->meter[POLICY_RUNNING].rate &&
+                   policy_meter_bulk(m) && !rate(p, POLICY_PASSIVE, now);
+    }
+    p->worse_us = 0;
     p->probing = why == POLICY_PROBE;
     p->probes += p->probing;
     p->returned = p->returned && mode == POLICY_PASSIVE;
@@ -248,7 +339,7 @@ static void enter(struct policy *p, enum policy_mode mode,
     if (mode == POLICY_RUNNING) p->back_us += us(p->set.lag_limit_ms);
     p->short_runs = p->late_runs = p->lags = 0;
     p->switches++;
-    meter_clear(&p->meter[mode], now);
+    policy_meter_clear(&p->meter[mode], now);
 }
 
 void policy_init(struct policy *p, const struct policy_set *set, bool alive,
@@ -262,8 +353,9 @@ void policy_init(struct policy *p, const struct policy_set *set, bool alive,
     p->next = p->mode;
     p->begun_us = p->back_us = p->resumed_us = p->suspended_us = now;
     p->backoff_us = us(set->probe_ms);
+    p->kind.begun_us = now;
     p->probe_us = now + p->backoff_us;
-    meter_clear(&p->meter[p->mode], now);
+    policy_meter_clear(&p->meter[p->mode], now);
 }
 
 void policy_pin(struct policy *p, enum policy_wish wish)

@@ -9,12 +9,14 @@
  * waits for the next checkpoint. Which is better depends on what the guest
  * serves, so it is measured: how long the packets were held in each mode
  * (RULES C3). A mode that was never tried is judged by what a checkpoint
- * takes: half an interval, the pause and the way to the peer.
+ * takes: half an interval, the pause and the way to the peer. Where COLO holds
+ * longer, the octets that move each second have the last word: a stream of
+ * much may wait in a long row, and be the faster for it.
  *
- *           SHORT_RUNS, LATE, HOLD_WORSE, LAGGING, LOST, PINNED
+ *       SHORT_RUNS, TOO_LATE, HOLD_WORSE, SLOWER, LAGGING, LOST, PINNED
  *     COLO ------------------------------------------------------> PASSIVE
  *          <------------------------------------------------------
- *                         PROBE, BACK, PINNED
+ *                      PROBE, FASTER, BACK, PINNED
  *
  * A switch is decided before the suspend, stands from then on, and takes
  * effect at the cut (RULES B6). For settle_ms after it, and after the copy is
@@ -37,6 +39,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "policy-meter.h"
 #include "policy-set.h"
 
 enum policy_mode {
@@ -79,6 +82,8 @@ enum policy_cause {
  * @POLICY_SHORT_RUNS: one COLO run after the other was short
  * @POLICY_TOO_LATE: the same, because the copy's packets came late
  * @POLICY_HOLD_WORSE: packets were held longer than checkpoints hold them
+ * @POLICY_SLOWER: less moved than while only checkpoints were taken
+ * @POLICY_FASTER: more had moved while the copy ran, whatever the hold
  * @POLICY_LAGGING: the copy took too long to be back after checkpoints
  * @POLICY_LOST: the copy can't run now
  * @POLICY_BACK: it can run again
@@ -90,6 +95,8 @@ enum policy_why {
     POLICY_SHORT_RUNS,
     POLICY_TOO_LATE,
     POLICY_HOLD_WORSE,
+    POLICY_SLOWER,
+    POLICY_FASTER,
     POLICY_LAGGING,
     POLICY_LOST,
     POLICY_BACK,
@@ -106,18 +113,6 @@ const char *policy_why_name(enum policy_why w);
 const char *policy_why_text(enum policy_why w);
 
 /**
- * struct policy_meter - how long packets were held in one mode
- * @held_us, @packets: sums, halved now and then so that the newer count more
- * @halved_us: when they were last
- * @last_us, @last_at_us: the mean when the mode last ended, 0 if it never
- *                        said enough; and when that was
- */
-struct policy_meter {
-    uint64_t held_us, packets, halved_us;
-    uint64_t last_us, last_at_us;
-};
-
-/**
  * struct policy - the state; all of it may be read, for the status
  * @set: the thresholds; may be changed at any time
  * @mode: what holds now; @next, @why: what the next cut brings
@@ -131,6 +126,10 @@ struct policy_meter {
  * @asked, @asked_us: a checkpoint is wanted, for this cause, since then
  * @taken: the cause of the checkpoint that is being made
  * @meter: for each mode
+ * @kind: of the load; @kind_us: since when
+ * @trial: COLO was left to see what checkpoints alone move
+ * @worse_us: since when COLO holds longer, 0 if it does not
+ * @early_us: until then the time of probes that came early is paid for
  * @short_runs, @late_runs: in a row; how many of them were late
  * @lag_us: of this run it was not back for so long
  * @lags: checkpoints in a row after which the copy lagged
@@ -142,12 +141,14 @@ struct policy {
     struct policy_set set;
     enum policy_mode mode, next;
     enum policy_why why;
-    bool deciding, alive, returned, probing;
+    bool deciding, alive, returned, probing, trial;
     uint64_t begun_us, back_us, resumed_us, suspended_us;
     uint64_t pause_us, commit_us;
     enum policy_cause asked, taken;
     uint64_t asked_us;
     struct policy_meter meter[POLICY_NMODES];
+    struct policy_kind kind;
+    uint64_t kind_us, worse_us, early_us;
     uint64_t lag_us;
     uint32_t short_runs, late_runs, lags;
     uint64_t backoff_us, probe_us;
@@ -202,8 +203,8 @@ void policy_committed(struct policy *p, uint64_t now);
 /* @us after the cut the copy could say and hear something again. */
 void policy_lag(struct policy *p, uint64_t us);
 
-/* @packets left, which had been held for @held_us together. */
-void policy_released(struct policy *p, uint64_t packets, uint64_t held_us,
+/* This left, or moved, since the last call. */
+void policy_released(struct policy *p, const struct policy_left *l,
                      uint64_t now);
 
 /* What a packet is held in a mode, as measured lately or, for the passive

@@ -226,10 +226,13 @@ static void take_status(struct primary *p,
  * nb_lock held. */
 static void take_held(struct primary *p, struct proxy_primary_held *h)
 {
+    struct policy_left l;
+
     if (!p->px->proxy || proxy_primary_held(p->px->proxy, h, NULL))
-        h->packets = 0;
-    if (!h->packets) return;
-    policy_released(&p->px->pol, h->packets, h->held_us, clock_us());
+        *h = (struct proxy_primary_held){ 0 };
+    l = (struct policy_left){ h->packets, h->held_us, h->said, h->acked };
+    if (!l.packets && !l.out && !l.in) return;
+    policy_released(&p->px->pol, &l, clock_us());
     pthread_cond_broadcast(&p->cond);
     if (!p->m.cut) h->packets = 0; /* nothing was held yet */
 }
