@@ -178,9 +178,51 @@ static void test_first(void)
     end();
 }
 
+/* A stream that takes nothing while it is shut, and then all at once. */
+static atomic_bool shut;
+
+static ssize_t gate_write(void *ctx, const void *buf, size_t len)
+{
+    ssize_t n = shut ? 0 : send(stream, buf, len, MSG_NOSIGNAL);
+
+    (void)ctx;
+    if (shut) return -EAGAIN;
+    return n < 0 ? -errno : n;
+}
+
+/* Nobody speaks but the network, so nothing else wakes the proxy. */
+static void test_no_room(void)
+{
+    const struct wirestream_ops gate = {
+        .read = watch_read, .write = gate_write, .close = watch_close,
+    };
+    const int large = 8 << 20;
+    uint32_t heard = 0;
+
+    port = make_port();
+    stream = make_peer(false);
+    setsockopt(stream, SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof(large));
+    begin(stream, &gate);
+    shut = true;
+    while (said < MOST && say(lan, UDP, said)) {
+        said++;
+        if (!hears(guest, heard)) break;
+        heard++;
+    }
+    ok(said == heard + 1, "the stream has no room after %u frames", heard);
+    ok(!proxy_primary_hold(p, true, &err) && !proxy_primary_cut(p, 2, &err) &&
+       !proxy_primary_commit(p, 2, &err) &&
+       !proxy_primary_hold(p, false, &err), "a cut %s", err.msg);
+    shut = false;
+    ok(hears(guest, heard),
+       "rule_C1: once the peer reads, input goes on without being asked");
+    end();
+}
+
 int main(void)
 {
     test_first();
+    test_no_room();
     test_cut();
     test_broken();
     return done_testing();

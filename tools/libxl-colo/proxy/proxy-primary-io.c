@@ -243,9 +243,9 @@ void pri_pass_in(struct proxy_primary *p, unsigned int vif, unsigned int max,
 {
     struct pri_port *port = &p->ports[vif];
 
-    port->in_wait = false;
     tell_flows(p, vif);
     if (port->dead || !pri_may_pass_in(p)) return;
+    port->in_wait = false;
     /* What is older goes first, to both. */
     if (port->untold && !write_in(p, vif, now)) return;
     read_in(p, vif, max, now);
@@ -329,6 +329,10 @@ void pri_write_peer(struct proxy_primary *p)
                                             : WIRE_MODE_PASSIVE,
     };
 
+    /* What finds no room may find it now, or nothing would wake us for it. */
+    if (p->stream.fd >= 0 && !wirestream_room(&p->stream) &&
+        wirestream_flush(&p->stream, &err))
+        pri_drop_peer(p, &err);
     if (p->stream.fd >= 0 && p->cut_owed && wirestream_room(&p->stream))
         p->cut_owed = wirestream_put(&p->stream, &cut) != 0;
     for (unsigned int i = 0; i < p->nports; i++)
