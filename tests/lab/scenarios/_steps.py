@@ -193,6 +193,15 @@ def same_file(report):
         report
 
 
+def sweep(lab, host):
+    """A receiver that was killed leaves its socket; xl remus-status says so,
+    and that it is to be removed. One at which somebody answers stays."""
+    said = lab.sh(host, "xl remus-status").stderr.decode()
+    for path in re.findall(r"(\S+\.sock) is what a killed process left behind",
+                           said):
+        lab.out(host, f"rm {path}")
+
+
 def clear_path(lab, host):
     """Nothing of ours is in the packets' path, once no connection is left
     that needs it, nor a copy."""

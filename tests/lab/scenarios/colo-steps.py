@@ -181,8 +181,9 @@ def settle(lab, host, kind):
     return left
 
 
-def nothing_left(lab, left):
-    """No trace; whoever looks for the other copy is told to end."""
+def nothing_left(lab, left, killed_on=None):
+    """No trace, but for the socket of who was killed; whoever looks for the
+    other copy is told to end."""
     lab.heal("link")
     if lab.host("A").running():
         if _remus.status(lab):
@@ -191,15 +192,17 @@ def nothing_left(lab, left):
     if left == "B":
         _steps.clear_path(lab, "B")
     elif lab.host("B").running():
+        if killed_on == "B":
+            _steps.sweep(lab, "B")
         _remus.no_rest(lab, ("B",))
 
 
-def served(lab, clients, left):
+def served(lab, clients, left, killed_on=None):
     """The clients of the survivor lack nothing. Their longest gaps."""
     clients.go_on(2)
     reports = clients.finish()
     _steps.same_file(reports["http"])
-    nothing_left(lab, left)
+    nothing_left(lab, left, killed_on)
     return reports
 
 
@@ -231,7 +234,7 @@ def checkpoint_round(lab, step, kind):
         first = WHOLE
     said = right_epoch(lab, found, last, first, want) if left == "B" else \
         "the original"
-    return said, served(lab, clients, left)
+    return said, served(lab, clients, left, kind == "kill" and host)
 
 
 def stranded(lab, clients, guest):
@@ -243,6 +246,7 @@ def stranded(lab, clients, guest):
     domid = lab.out("B", f"xl domid {name}")
     if paused:  # it may be half put back, and is of no use
         lab.out("B", f"xl destroy {name}")
+        _steps.sweep(lab, "B")
         _remus.no_rest(lab, ("B",))
         return {}
     assert lab.client(f"ping -c 2 -W 2 {guest.address}").returncode, \
@@ -261,6 +265,7 @@ def killed(lab, clients, want):
     if want == "gone":
         lab.wait(lambda: _steps.domains(lab, "B") == {}, 60,
                  "the guard to remove the copy", interval=0.5)
+        _steps.sweep(lab, "B")
         _remus.no_rest(lab, ("B",))
         return {}
     lab.wait(lambda: b"the receiver" in lab.sh(
