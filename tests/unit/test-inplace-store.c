@@ -42,12 +42,17 @@ static struct {
 
 /*
  * dom0's event channels: which numbers are in use, by us, and by oxenstored,
- * which only knows the first that it had. Others: so often somebody takes what
- * oxenstored lets go of, and gives it back once all is done.
+ * which only knows the first that it had.
+ * @thefts: so often somebody takes what oxenstored lets go of: xenconsoled,
+ *          which keeps it until it is told of another channel, or a @stranger:
+ *          another copy, which gives it back before our next filling if @kind
+ * @lag: so many looks later xenconsoled does what it is told
+ * @closed, @full: so often the channels can't be opened, or none but the first
+ *                 can be bound
  */
 static struct {
-    bool used[PORTS], filled[PORTS];
-    unsigned int end, thefts, stolen, handles;
+    bool used[PORTS], filled[PORTS], stranger, kind, told;
+    unsigned int end, thefts, stolen, handles, lag, closed, full, bound;
 } dom0;
 
 static unsigned int lowest(void)
@@ -63,7 +68,7 @@ static unsigned int lowest(void)
 static void rebind(void)
 {
     dom0.used[dom0.end] = false;
-    if (dom0.thefts) {
+    if (dom0.thefts && (dom0.stranger || !dom0.stolen)) {
         dom0.thefts--;
         dom0.stolen = lowest();
     }
@@ -74,16 +79,23 @@ xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *log,
                                  unsigned int flags)
 {
     (void)log, (void)flags;
+    errno = EMFILE;
+    if (dom0.closed && dom0.closed--) return NULL;
     if (dom0.handles++) abort();
+    if (dom0.kind) dom0.used[dom0.stolen] = false;
+    dom0.bound = 0;
     return (xenevtchn_handle *)&dom0;
 }
 
 xenevtchn_port_or_error_t xenevtchn_bind_unbound_port(xenevtchn_handle *xce,
                                                       uint32_t domid)
 {
-    unsigned int port = lowest();
+    unsigned int port;
 
     (void)xce, (void)domid;
+    errno = ENOSPC;
+    if (dom0.bound++ && dom0.full && dom0.full--) return -1;
+    port = lowest();
     dom0.filled[port] = true;
     return (int)port;
 }
@@ -100,17 +112,30 @@ int xenevtchn_close(xenevtchn_handle *xce)
 {
     for (unsigned int port = 0; port < PORTS; port++)
         if (dom0.filled[port]) xenevtchn_unbind(xce, port);
-    if (dom0.stolen) dom0.used[dom0.stolen] = false;
-    dom0.stolen = 0;
     dom0.handles--;
     return 0;
+}
+
+static void console_closes(void)
+{
+    dom0.used[dom0.stolen] = dom0.told = false;
+    dom0.stolen = 0;
 }
 
 int xc_evtchn_status(xc_interface *xch, xc_evtchn_status_t *status)
 {
     (void)xch;
-    if (status->dom != 5 || status->port != 17) abort();
     status->status = EVTCHNSTAT_interdomain;
+    if (!status->dom) { /* who has oxenstored's number? */
+        if (status->port != FIRST || dom0.end == FIRST) abort();
+        if (dom0.told && !dom0.lag) console_closes();
+        if (dom0.told) dom0.lag--;
+        status->u.interdomain.dom = dom0.stranger ? 6 : 5;
+        status->u.interdomain.port = 18;
+        if (!dom0.used[FIRST]) status->status = EVTCHNSTAT_closed;
+        return 0;
+    }
+    if (status->dom != 5 || status->port != 17) abort();
     status->u.interdomain.dom = 0;
     status->u.interdomain.port = dom0.end;
     return 0;
@@ -190,6 +215,10 @@ bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path,
     if (st.kind == REFUSING) return false;
     snprintf(st.nodes + n, sizeof(st.nodes) - n, "%s=%.*s;", path, (int)len,
              (const char *)data);
+    /* xenconsoled's node; of a channel that it has it need not be told */
+    if (strstr(path, "/console/port"))
+        dom0.told = dom0.stolen && !dom0.stranger && len == 1 &&
+                    !memcmp(data, "0", 1);
     return true;
 }
 
@@ -250,6 +279,62 @@ static bool ports_kept(unsigned int used)
     return dom0.end == FIRST && !used && !dom0.handles;
 }
 
+/* There is a lower number that oxenstored must not get. */
+static void test_fill(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    begin(OXENSTORED);
+    dom0.used[7] = dom0.used[9] = false;
+    dom0.closed = 4;
+    ok(!rejoin(&e) && ports_kept(FIRST - 2) && st.introduced == 2,
+       "no introduction while the channels can't be opened %s", e.msg);
+    begin(OXENSTORED);
+    dom0.used[7] = dom0.used[9] = false;
+    dom0.full = 4;
+    ok(!rejoin(&e) && ports_kept(FIRST - 2) && st.introduced == 2,
+       "none while not all lower numbers are taken %s", e.msg);
+    begin(C_XENSTORED);
+    dom0.used[7] = false;
+    dom0.closed = 100;
+    ok(!rejoin(&e) && is_clean() && st.introduced == 2 && dom0.closed == 90,
+       "five attempts, and only the last does without %s", e.msg);
+    begin(C_XENSTORED);
+    dom0.used[7] = dom0.used[9] = false;
+    dom0.full = 100;
+    ok(!rejoin(&e) && is_clean() && st.introduced == 2 && !dom0.handles,
+       "so it is if they can't be bound %s", e.msg);
+}
+
+static void test_thieves(void)
+{
+    struct xlc_error e = XLC_ERROR_INIT;
+
+    begin(OXENSTORED);
+    dom0.used[3] = false;
+    dom0.thefts = 1;
+    dom0.lag = 3;
+    ok(!rejoin(&e) && ports_kept(FIRST - 1) && st.introduced == 3 &&
+       !strcmp(st.nodes, "/local/domain/5/console/port=0;"),
+       "xenconsoled is made to let go of it %s", e.msg);
+    begin(OXENSTORED);
+    dom0.used[3] = false;
+    dom0.thefts = 2;
+    dom0.stranger = dom0.kind = true;
+    ok(!rejoin(&e) && ports_kept(FIRST - 1) && st.introduced == 4 &&
+       !*st.nodes, "another copy gives it back by itself %s", e.msg);
+    begin(C_XENSTORED);
+    dom0.thefts = 1;
+    dom0.stranger = true;
+    ok(!rejoin(&e) && is_clean() && st.introduced == 10 && !*st.nodes,
+       "xenconsoled does not pay for a stranger %s", e.msg);
+    begin(C_XENSTORED);
+    dom0.thefts = 1;
+    dom0.lag = 1000000;
+    ok(!rejoin(&e) && is_clean() && st.introduced == 2,
+       "nor does one that hangs hold things up %s", e.msg);
+}
+
 static void test_ports(void)
 {
     struct xlc_error e = XLC_ERROR_INIT;
@@ -259,11 +344,6 @@ static void test_ports(void)
     ok(!rejoin(&e) && ports_kept(FIRST - 2) && st.introduced == 2,
        "oxenstored's end keeps its number where lower ones are free %s",
        e.msg);
-    begin(OXENSTORED);
-    dom0.used[3] = false;
-    dom0.thefts = 2;
-    ok(!rejoin(&e) && ports_kept(FIRST - 1) && st.introduced == 4,
-       "it gets it back from who takes it in between %s", e.msg);
     begin(OXENSTORED);
     dom0.used[FIRST] = false;
     dom0.used[FIRST + 5] = true;
@@ -316,5 +396,7 @@ int main(void)
        !page.ring.req_cons,
        "a request that is never read does not hold things up");
     test_ports();
+    test_fill();
+    test_thieves();
     return done_testing();
 }

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "inplace-ports.h"
@@ -18,24 +19,38 @@ evtchn_port_t inplace_ports_now(const struct inplace_ports *p)
     return st.u.interdomain.port;
 }
 
-xenevtchn_handle *inplace_ports_fill(const struct inplace_ports *p)
+bool inplace_ports_taken(const struct inplace_ports *p)
+{
+    xc_evtchn_status_t st = { .dom = 0, .port = p->ours };
+
+    if (xc_evtchn_status(p->xch, &st)) return false;
+    if (st.status == EVTCHNSTAT_unbound) return st.u.unbound.dom == p->domid;
+    return st.status == EVTCHNSTAT_interdomain &&
+           st.u.interdomain.dom == p->domid;
+}
+
+xenevtchn_handle *inplace_ports_fill(const struct inplace_ports *p,
+                                     struct xlc_error *err)
 {
     xenevtchn_handle *xce = xenevtchn_open(log_xtl(), 0);
     xenevtchn_port_or_error_t port;
 
     if (!xce) {
-        log_warn("can't open the event channels of this host: %s",
-                 strerror(errno));
+        xlc_error_set(err, -errno, "can't open the event channels of this "
+                      "host: %s", strerror(errno));
         return NULL;
     }
     do { /* the lowest first */
         port = xenevtchn_bind_unbound_port(xce, 0);
     } while (port >= 0 && (evtchn_port_t)port < p->ours);
-    if (port < 0)
-        log_warn("can't take an event channel of this host: %s",
-                 strerror(errno));
+    if (port < 0) {
+        xlc_error_set(err, -errno, "can't take an event channel of this host: "
+                      "%s", strerror(errno));
+        xenevtchn_close(xce);
+        return NULL;
+    }
     /* It was lost: xenstored shall get it. */
-    else if ((evtchn_port_t)port == p->ours)
+    if ((evtchn_port_t)port == p->ours)
         xenevtchn_unbind(xce, (evtchn_port_t)port);
     return xce;
 }

@@ -23,6 +23,7 @@
 #define ANSWER_MIN 3u /* "OK", or the shortest error, with its zero */
 /* So often the number of xenstored's end may be taken in between. */
 #define INTRODUCTIONS 5
+#define RELEASE_MS 1000u
 
 typedef volatile struct xenstore_domain_interface ring;
 
@@ -103,18 +104,51 @@ int inplace_store_console(struct xs_handle *xsh, uint32_t domid,
     return write_port(xsh, domid, "console/port", console, err);
 }
 
-/* xenstored takes the domain again, and its end keeps its number. */
+/*
+ * If xenconsoled has the number of xenstored's end: it closes its own if it is
+ * told of a channel that nobody can bind, and only then. Told of the one that
+ * it has, it would do nothing.
+ */
+static int reclaim(struct xs_handle *xsh, const struct inplace_ports *p,
+                   struct xlc_error *err)
+{
+    uint64_t deadline = clock_ms() + RELEASE_MS;
+    int rc;
+
+    if (!inplace_ports_taken(p)) return 0;
+    rc = inplace_store_console(xsh, p->domid, 0, err);
+    while (!rc && inplace_ports_taken(p)) {
+        if (clock_ms() >= deadline)
+            return xlc_error_set(err, -ETIMEDOUT, "xenconsoled did not let go "
+                                 "of it within %u ms", RELEASE_MS);
+        nap();
+    }
+    return rc;
+}
+
+/*
+ * xenstored takes the domain again, and its end keeps its number. Where not all
+ * lower ones can be taken it could get one of them, for good: rather a moment
+ * later, and not so only if there is no other way.
+ */
 static int introduce(struct xs_handle *xsh, const struct inplace_ports *p,
                      uint64_t pfn, struct xlc_error *err)
 {
+    struct xlc_error why = XLC_ERROR_INIT;
     evtchn_port_t now = 0;
 
-    for (int i = 0; i < INTRODUCTIONS; i++) {
-        xenevtchn_handle *xce = p->ours ? inplace_ports_fill(p) : NULL;
-        bool taken = xs_introduce_domain(xsh, p->domid, (unsigned long)pfn,
-                                         p->guest);
-        int e = errno;
+    for (int i = 1; i <= INTRODUCTIONS; i++) {
+        xenevtchn_handle *xce;
+        bool taken;
+        int e;
 
+        if (i > 1) nap();
+        xlc_error_clear(&why);
+        xce = p->ours ? inplace_ports_fill(p, &why) : NULL;
+        if (p->ours && !xce && i < INTRODUCTIONS) continue;
+        taken = xs_introduce_domain(xsh, p->domid, (unsigned long)pfn,
+                                    p->guest);
+        e = errno;
         if (xce) xenevtchn_close(xce);
         if (!taken)
             return xlc_error_set(err, -e, "xenstored does not take domain %u "
@@ -122,10 +156,11 @@ static int introduce(struct xs_handle *xsh, const struct inplace_ports *p,
         if (!p->ours) return 0;
         now = inplace_ports_now(p);
         if (now == p->ours) return 0;
-        nap();
+        if (reclaim(xsh, p, &why)) break;
     }
     log_warn("xenstored's event channel of domain %u is %u and was %u: an "
-             "oxenstored may not hear the domain", p->domid, now, p->ours);
+             "oxenstored may not hear the domain%s%s", p->domid, now, p->ours,
+             why.status ? ": " : "", why.msg);
     return 0;
 }
 

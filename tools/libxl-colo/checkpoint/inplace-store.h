@@ -54,6 +54,8 @@ int inplace_store_nodes(struct xs_handle *xsh, uint32_t domid,
  * inplace_store_rejoin() - xenstored begins anew with the paused guest
  * @ports: its new event channel
  * @pfn: its ring page; zero afterwards, but for @features
+ *
+ * It may tell xenconsoled of no channel: inplace_store_console() comes next.
  */
 int inplace_store_rejoin(struct xs_handle *xsh, xenforeignmemory_handle *fmem,
                          const struct inplace_ports *ports, uint64_t pfn,
@@ -61,7 +63,8 @@ int inplace_store_rejoin(struct xs_handle *xsh, xenforeignmemory_handle *fmem,
 
 /* The node that tells xenconsoled of its event channel. Only once xenstored
  * has its own again: it binds a new one at once, as xenstored does, and each
- * could get the other's number. */
+ * could get the other's number. (It may look by itself at any time, and bind
+ * in between: then inplace_store_rejoin() makes it let go.) */
 int inplace_store_console(struct xs_handle *xsh, uint32_t domid,
                           evtchn_port_t console, struct xlc_error *err);
 
