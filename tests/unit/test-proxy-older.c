@@ -106,7 +106,7 @@ static bool segment_is(const uint8_t *got, size_t len, uint8_t flags,
 }
 
 /* Not another one that came before. */
-static bool gets(int fd, uint8_t flags, uint32_t seq, uint32_t ack)
+static bool comes(int fd, uint8_t flags, uint32_t seq, uint32_t ack)
 {
     uint8_t buf[sizeof(struct packet_vnet) + PACKET_MAX];
     struct pollfd pfd = { .fd = fd, .events = POLLIN };
@@ -135,15 +135,15 @@ static void test_passive(void)
 {
     start();
     put(lan, PACKET_ACK, CLIENT + 1, NET + 1);
-    ok(gets(guest, PACKET_ACK, CLIENT + 1, OWN + 1),
+    ok(comes(guest, PACKET_ACK, CLIENT + 1, OWN + 1),
        "rule_B4: the guest is told in its own numbers");
     put(guest, PACKET_ACK, OWN + 1, CLIENT + 1);
     ok(taken(1) && st.live == 1 && hear(lan, 20) < 0, "what it says is held");
     ok(!proxy_primary_cut(p, 1, &err) && !proxy_primary_commit(p, 1, &err) &&
-       gets(lan, PACKET_ACK, NET + 1, CLIENT + 1),
+       comes(lan, PACKET_ACK, NET + 1, CLIENT + 1),
        "rule_B4: and leaves in the network's %s", err.msg);
     put(lan, PACKET_SYN, 7, 0);
-    ok(gets(guest, PACKET_SYN, 7, 0), "a new connection is nobody's");
+    ok(comes(guest, PACKET_SYN, 7, 0), "a new connection is nobody's");
     say(lan, UDP, 8);
     ok(hears(guest, 8), "nor is anything else");
     stop();
@@ -162,7 +162,7 @@ static void test_colo(void)
        !proxy_primary_cut(p, 1, &err) && !proxy_primary_commit(p, 1, &err) &&
        peer_say(&connected), "COLO %s", err.msg);
     put(lan, PACKET_ACK, CLIENT + 1, NET + 1);
-    ok(gets(guest, PACKET_ACK, CLIENT + 1, OWN + 1), "in");
+    ok(comes(guest, PACKET_ACK, CLIENT + 1, OWN + 1), "in");
     while (peer_hear(&m, PATIENCE_MS) && m.type != WIRE_INBOUND)
         ;
     ok(m.type == WIRE_INBOUND &&
@@ -175,7 +175,7 @@ static void test_colo(void)
                            .u.frame = { .data = f, .len = FRAME_LEN } };
     make_segment(f, true, PACKET_ACK, OWN + 1, CLIENT + 1);
     peer_say(&m);
-    ok(gets(lan, PACKET_ACK, NET + 1, CLIENT + 1),
+    ok(comes(lan, PACKET_ACK, NET + 1, CLIENT + 1),
        "rule_B4: compared in those, and let go in the network's");
     stop();
 }
@@ -199,7 +199,7 @@ static bool once(int from, int to, uint32_t seq, uint32_t ack, uint32_t seq2,
         heard += hears(to, heard);
     while (heard < said)
         if (!hears(to, heard++)) return false;
-    return gets(to, PACKET_ACK, seq2, ack2);
+    return comes(to, PACKET_ACK, seq2, ack2);
 }
 
 static void test_once(void)
@@ -228,11 +228,11 @@ static void test_export(void)
     free(buf);
     buf = NULL;
     put(lan, PACKET_ACK, CLIENT + 1, NET + 1);
-    gets(guest, PACKET_ACK, CLIENT + 1, OWN + 1);
+    comes(guest, PACKET_ACK, CLIENT + 1, OWN + 1);
     ok(!proxy_primary_older(p, 0, &generation, &buf, &len, &err) && !buf,
        "not once more while it says the same");
     put(lan, PACKET_ACK | PACKET_FIN, CLIENT + 1, NET + 1);
-    gets(guest, PACKET_ACK | PACKET_FIN, CLIENT + 1, OWN + 1);
+    comes(guest, PACKET_ACK | PACKET_FIN, CLIENT + 1, OWN + 1);
     ok(!proxy_primary_older(p, 0, &generation, &buf, &len, &err) && buf,
        "but when it says something new");
     free(buf);
@@ -269,10 +269,10 @@ static void test_second(void)
        err.msg);
     ok(!proxy_secondary_open(s, &err), "the second failover %s", err.msg);
     put(lan, PACKET_ACK, CLIENT + 1, NET + 1);
-    ok(gets(guest, PACKET_ACK, CLIENT + 1, OWN + 1),
+    ok(comes(guest, PACKET_ACK, CLIENT + 1, OWN + 1),
        "rule_B4: the client's connection goes on,");
     put(guest, PACKET_ACK, OWN + 1, CLIENT + 1);
-    ok(gets(lan, PACKET_ACK, NET + 1, CLIENT + 1), "in both directions");
+    ok(comes(lan, PACKET_ACK, NET + 1, CLIENT + 1), "in both directions");
     make_older();
     ok(proxy_secondary_older(s, 0, older, &err) == -EBUSY,
        "afterwards no table comes: %s", err.msg);

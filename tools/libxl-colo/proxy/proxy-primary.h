@@ -172,8 +172,8 @@ int proxy_primary_idle(struct proxy_primary *p, struct xlc_error *err);
 /**
  * proxy_primary_older() - how connections of before a failover are translated
  * @generation: of what the caller has; UINT64_MAX: nothing. Set to the newest
- * @buf_r: malloc'd: @len_r octets of rewrite_export(). NULL: it is as the caller
- *         has it, or there never was such a table
+ * @buf_r: malloc'd: @len_r octets of rewrite_export(). NULL: it is as the
+ *         caller has it, or there never was such a table
  */
 int proxy_primary_older(struct proxy_primary *p, unsigned int vif,
                         uint64_t *generation, uint8_t **buf_r, size_t *len_r,
