@@ -84,6 +84,7 @@ class Load:
         self.selector = selectors.DefaultSelector()
         self.requests = self.resets = self.timeouts = 0
         self.latencies, self.wrong = [], []
+        self.broken = []     # when a connection broke, and by what
         self.connections = [Connection(self)
                             for _ in range(args.connections)]
 
@@ -112,8 +113,10 @@ class Load:
                 key.data.ready()
             except BlockingIOError:
                 pass
-            except OSError:
+            except OSError as err:
                 self.resets += 1
+                if len(self.broken) < 20:
+                    self.broken.append(f"{self.run.now():.3f}: {err}")
                 key.data.close()
 
     def main(self):
@@ -127,7 +130,7 @@ class Load:
             not self.wrong and self.requests > 0, requests=self.requests,
             requests_per_s=round(self.requests / self.run.now(), 2),
             resets=self.resets, timeouts=self.timeouts, wrong=self.wrong,
-            latency_ms=percentiles(self.latencies), **self.gaps.report())
+            broken=self.broken, latency_ms=percentiles(self.latencies), **self.gaps.report())
 
 
 def main():
