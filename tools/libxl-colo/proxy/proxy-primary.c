@@ -309,6 +309,7 @@ static void want_ports(struct proxy_primary *p)
 static int sleep_ms(const struct proxy_primary *p)
 {
     uint64_t at = pri_watch_until(p), now = clock_ns(), ms;
+    uint64_t older = pri_older_until(p);
 
     if (p->stream.fd >= 0 && p->stream.more) return 0;
     for (unsigned int i = 0; i < p->nports; i++) {
@@ -316,7 +317,7 @@ static int sleep_ms(const struct proxy_primary *p)
 
         if (one < at) at = one;
     }
-    if (pri_older_until(p) < at) at = pri_older_until(p);
+    if (older < at) at = older;
     if (at == COMPARE_NEVER) return -1;
     if (at <= now) return 0;
     ms = (at - now + 999999u) / 1000000u;
