@@ -240,3 +240,17 @@ void rig_connect(struct rig *g)
     rig_in(g, (struct seg){ .flags = TH_ACK, .seq = ISN_C + 1,
                             .ack = ISN_P + 1 });
 }
+
+void rig_conditions(struct rig *g)
+{
+    for (g->port = 1; g->port <= 3; g->port++)
+        rig_connect(g);
+    rig_in(g, (struct seg){ .flags = TH_SYN, .seq = ISN_C });
+    g->port++;
+    g->v6 = true;
+    g->vlan = 7;
+    rig_connect(g);
+    rig_out(g, (struct seg){ .flags = TH_ACK | TH_FIN, .seq = ISN_S + 1,
+                             .ack = ISN_C + 1, .ts = true, .tsval = 1000 });
+    rig_told_ts(g, 2000);
+}

@@ -98,6 +98,10 @@ void rig_told_ts(struct rig *g, uint32_t tsval);
 /* The next held frame, read into g->out. Return: was there one? */
 bool rig_take(struct rig *g);
 
+/* Flows in the conditions that a failover leaves: settled, an open handshake,
+ * IPv6 in a VLAN that the guest has closed. */
+void rig_conditions(struct rig *g);
+
 /* The failover: the table is kept from here on. */
 void rig_failover(struct rig *g);
 

@@ -7,33 +7,8 @@
  */
 #include <config.h>
 
-#include "policy.h"
+#include "policy-rig.h"
 #include "tap.h"
-
-#define MS 1000ull
-#define S  1000000ull
-
-static struct policy fresh(enum policy_wish wish)
-{
-    struct policy_set set;
-    struct policy p;
-
-    policy_set_init(&set);
-    set.wish = wish;
-    policy_init(&p, &set, true, 0);
-    return p;
-}
-
-/* A checkpoint at @at that pauses for 10 ms and commits 10 ms later. */
-static enum policy_why checkpoint(struct policy *p, uint64_t at)
-{
-    enum policy_why why;
-
-    policy_suspend(p, at);
-    why = policy_cut(p, at + 10 * MS);
-    policy_committed(p, at + 20 * MS);
-    return why;
-}
 
 /* For @ms: each 100 ms @kib KiB left downwards, held for @held_ms. Passive
  * checkpoints go on meanwhile. Return: why the mode changed, if it did */

@@ -13,22 +13,8 @@
 #include <time.h>
 
 #include "cleanup.h"
-#include "policy.h"
+#include "policy-rig.h"
 #include "tap.h"
-
-#define MS 1000ull
-#define S  1000000ull
-
-static struct policy fresh(enum policy_wish wish)
-{
-    struct policy_set set;
-    struct policy p;
-
-    policy_set_init(&set);
-    set.wish = wish;
-    policy_init(&p, &set, true, 0);
-    return p;
-}
 
 /* @packets left, held for @held_us together; what they carried is small. */
 static void gone(struct policy *p, uint64_t packets, uint64_t held_us,
@@ -37,17 +23,6 @@ static void gone(struct policy *p, uint64_t packets, uint64_t held_us,
     struct policy_left l = { packets, held_us, packets * 20, packets * 20 };
 
     policy_released(p, &l, now);
-}
-
-/* A checkpoint at @at that pauses for 10 ms and commits 10 ms later. */
-static enum policy_why checkpoint(struct policy *p, uint64_t at)
-{
-    enum policy_why why;
-
-    policy_suspend(p, at);
-    why = policy_cut(p, at + 10 * MS);
-    policy_committed(p, at + 20 * MS);
-    return why;
 }
 
 /* The next one, when it is allowed; @cause asked for as soon as can be. */

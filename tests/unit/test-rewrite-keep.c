@@ -45,16 +45,7 @@ static const struct seg data = { .flags = ACK, .seq = ISN_S + 1,
 static void fill(struct rig *g)
 {
     rig_open(g);
-    for (g->port = 1; g->port <= 3; g->port++)
-        rig_connect(g);
-    rig_in(g, (struct seg){ .flags = TH_SYN, .seq = ISN_C });
-    g->port++;
-    g->v6 = true;
-    g->vlan = 7;
-    rig_connect(g);
-    rig_out(g, (struct seg){ .flags = ACK | TH_FIN, .seq = ISN_S + 1,
-                             .ack = ISN_C + 1, .ts = true, .tsval = 1000 });
-    rig_told_ts(g, 2000);
+    rig_conditions(g);
     g->v6 = false;
     g->vlan = 0;
     g->port++;
